@@ -1,0 +1,212 @@
+//! The Photoface layout: `<root>/<id>/<session>/im0..3.*` with a light file, and
+//! `<root>/metadata.csv` (Zafeiriou et al. 2011, "The Photoface database").
+//!
+//! The light file, `LightSource.*`, has one line per image, in image order: zenith and azimuth
+//! in degrees (see [`light_from_zenith_azimuth`]).
+
+use super::{CaptureError, CaptureSource, Inventory, read_label_table};
+use crate::geometry::light_from_zenith_azimuth;
+use crate::io::{IoError, TEMPORARY_PREFIX, read_text};
+use crate::maps::Lights;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+const IMAGE_EXTENSIONS: [&str; 8] = ["bmp", "png", "tif", "tiff", "pgm", "ppm", "jpg", "tga"];
+const LIGHT_FILE_STEM: &str = "lightsource";
+
+pub(super) fn find(root: &Path, label_file: Option<&Path>) -> Result<Inventory, CaptureError> {
+    let default_label_file = root.join("metadata.csv");
+    let mut unlabelled_warning = None;
+    let mut labels = match label_file {
+        Some(path) => read_label_table(path)?,
+        None if default_label_file.exists() => read_label_table(&default_label_file)?,
+        None => {
+            unlabelled_warning = Some("the data set has no metadata.csv: no labels".to_string());
+            BTreeMap::new()
+        }
+    };
+    let mut inventory = Inventory::default();
+    for id_folder in subfolders(root)? {
+        for session_folder in subfolders(&id_folder)? {
+            let (id, session) = (file_name(&id_folder), file_name(&session_folder));
+            let row = labels.remove(&(id.clone(), session.clone()));
+            let mut warnings: Vec<String> = unlabelled_warning.iter().cloned().collect();
+            if row.is_none() && unlabelled_warning.is_none() {
+                warnings.push("no row in the label table".into());
+            }
+            match read_session(&session_folder) {
+                Ok((images, lights)) => inventory.captures.push(CaptureSource {
+                    id,
+                    session,
+                    folder: session_folder,
+                    images,
+                    lights,
+                    labels: row.unwrap_or_default(),
+                    warnings,
+                }),
+                Err(error) => inventory.problems.push(error.to_string()),
+            }
+        }
+    }
+    let label_file = label_file.unwrap_or(&default_label_file);
+    for (id, session) in labels.into_keys() {
+        inventory.problems.push(format!(
+            "{}: the row {id}/{session} names a folder that is missing; restore it or delete the row",
+            label_file.display()
+        ));
+    }
+    Ok(inventory)
+}
+
+fn subfolders(folder: &Path) -> Result<Vec<PathBuf>, CaptureError> {
+    let entries = std::fs::read_dir(folder).map_err(|e| IoError::from_system(folder, e))?;
+    let mut folders = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|e| IoError::from_system(folder, e))?.path();
+        let hidden = file_name(&path).starts_with(TEMPORARY_PREFIX.get(..1).unwrap_or("."));
+        if path.is_dir() && !hidden {
+            folders.push(path);
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Images by number and their lights. The light file says how many images there should be.
+fn read_session(folder: &Path) -> Result<(Vec<PathBuf>, Lights), CaptureError> {
+    let mut light_file = None;
+    let mut numbered = BTreeMap::new();
+    let entries = std::fs::read_dir(folder).map_err(|e| IoError::from_system(folder, e))?;
+    for entry in entries {
+        let path = entry.map_err(|e| IoError::from_system(folder, e))?.path();
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
+        let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+        if stem == LIGHT_FILE_STEM {
+            light_file = Some(path);
+        } else if let Some(number) = stem.strip_prefix("im").and_then(|n| n.parse::<usize>().ok())
+            && IMAGE_EXTENSIONS.contains(&extension.as_str())
+        {
+            numbered.insert(number, path);
+        }
+    }
+    let light_file = light_file.ok_or_else(|| {
+        CaptureError::malformed(
+            folder,
+            "has no light file; add LightSource.txt with zenith and azimuth in degrees, a line per image",
+        )
+    })?;
+    let lights = read_light_file(&light_file)?;
+    if let Some((&number, path)) = numbered.iter().next_back()
+        && number >= lights.len()
+    {
+        return Err(CaptureError::malformed(
+            &light_file,
+            format!(
+                "has {} lights, but there is an image {}; give one line per image",
+                lights.len(),
+                file_name(path)
+            ),
+        ));
+    }
+    // A missing image keeps its place, so that the others keep their lights; loading says so.
+    let extension = numbered.values().next().and_then(|path| path.extension()).unwrap_or_default();
+    let images = (0..lights.len())
+        .map(|number| {
+            numbered.get(&number).cloned().unwrap_or_else(|| {
+                folder.join(format!("im{number}")).with_extension(extension)
+            })
+        })
+        .collect();
+    Ok((images, lights))
+}
+
+/// Reads "zenith azimuth" lines, in degrees.
+fn read_light_file(path: &Path) -> Result<Lights, CaptureError> {
+    let text = read_text(path)?;
+    let mut directions = Vec::new();
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let malformed = |reason: String| {
+            CaptureError::malformed(path, format!("line {}: {reason}", number + 1))
+        };
+        let fields: Vec<&str> =
+            line.split(|c: char| c.is_whitespace() || c == ',').filter(|f| !f.is_empty()).collect();
+        let [zenith, azimuth] = fields[..] else {
+            return Err(malformed(format!(
+                "has {} entries; give zenith and azimuth in degrees",
+                fields.len()
+            )));
+        };
+        let parse = |field: &str| match field.parse::<f32>() {
+            Ok(value) if value.is_finite() => Ok(value),
+            _ => Err(malformed(format!("`{field}` is not a number; give an angle in degrees"))),
+        };
+        directions.push(light_from_zenith_azimuth(parse(zenith)?, parse(azimuth)?));
+    }
+    if directions.len() < 3 {
+        return Err(CaptureError::malformed(
+            path,
+            format!("has {} lights; at least 3 are needed, a line each", directions.len()),
+        ));
+    }
+    Ok(Lights::directional(directions))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    const FOUR_LIGHTS: &str = "15.7 117.3\n17.9 50.3\n18.4 302.8\n20.0 229.3";
+
+    fn session(root: &Path, name: &str, lights: &str, images: &[usize]) {
+        let folder = root.join(name);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("LightSource.txt"), lights).unwrap();
+        for i in images {
+            fs::write(folder.join(format!("im{i}.bmp")), "").unwrap();
+        }
+    }
+
+    #[test]
+    fn sessions_labels_and_missing_folders_are_told_apart() {
+        let root = tempfile::tempdir().unwrap();
+        session(root.path(), "1001/s1", FOUR_LIGHTS, &[0, 1, 2, 3]);
+        session(root.path(), "1002/s1", FOUR_LIGHTS, &[0, 1, 3]);
+        fs::write(
+            root.path().join("metadata.csv"),
+            "id,session,Gender\n1001,s1,male\n1009,s1,female\n",
+        )
+        .unwrap();
+        let found = find(root.path(), None).unwrap();
+        assert_eq!(found.captures.len(), 2);
+        assert_eq!(found.captures[0].labels["gender"], "male");
+        assert_eq!(found.captures[0].lights.len(), 4);
+        assert!(found.captures[1].images[2].ends_with("im2.bmp"), "the missing image keeps its place");
+        assert_eq!(found.captures[1].warnings, ["no row in the label table"]);
+        assert_eq!(found.problems.len(), 1);
+        assert!(found.problems[0].contains("1009/s1"), "{}", found.problems[0]);
+    }
+
+    #[test]
+    fn bad_light_files_are_named_with_their_line() {
+        let cases = [
+            ("15.7 117.3\n17.9\n18.4 302.8\n20 229", "line 2: has 1 entries"),
+            ("15.7 117.3\n17.9 abc\n18.4 302.8\n20 229", "line 2: `abc` is not a number"),
+            ("15.7 117.3\n17.9 NaN\n18.4 302.8\n20 229", "`NaN` is not a number"),
+            ("15.7 117.3\n17.9 50.3", "has 2 lights"),
+            ("15.7 117.3\n17.9 50.3\n18.4 302.8", "has 3 lights, but there is an image im3.bmp"),
+        ];
+        for (lights, want) in cases {
+            let root = tempfile::tempdir().unwrap();
+            session(root.path(), "1001/s1", lights, &[0, 1, 2, 3]);
+            let found = find(root.path(), None).unwrap();
+            assert!(found.captures.is_empty());
+            let message = &found.problems[0];
+            assert!(message.contains(want) && message.contains("LightSource.txt"), "{message}");
+        }
+    }
+}

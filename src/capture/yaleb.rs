@@ -1,0 +1,240 @@
+//! Extended Yale B, cropped (Georghiades et al. 2001; Lee et al. 2005): one folder a person,
+//! file names such as `yaleB01_P00A+035E+40.pgm` carry the light's azimuth and elevation.
+//!
+//! The set has no sessions. A [`YaleBRecipe`] makes them: it deals each person's usable lights
+//! out in small hands, so that two sessions of a person share no image.
+
+use super::{CaptureError, CaptureSource, Inventory, Labels};
+use crate::geometry::light_from_yaleb_angles;
+use crate::io::IoError;
+use crate::maps::Lights;
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// Lights a person at P00 of the original set; fewer are reported as gaps.
+const LIGHTS_PER_PERSON: usize = 64;
+/// Deals tried before a hand of lights that is well enough conditioned is given up on.
+const DEALS: usize = 500;
+
+/// How sessions are made from single-light images.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct YaleBRecipe {
+    /// Images a session.
+    pub lights_per_session: usize,
+    /// Most sessions a person.
+    pub max_sessions: usize,
+    /// Lights farther than this from the camera axis to either side are left out, degrees.
+    pub max_azimuth_deg: f32,
+    /// Lights farther than this above or below are left out, degrees.
+    pub max_elevation_deg: f32,
+    /// Whether two sessions of a person may share no image. Otherwise each session draws from
+    /// all lights.
+    pub disjoint: bool,
+    /// A session's light matrix is at most this badly conditioned.
+    pub max_condition_number: f64,
+    pub seed: u64,
+}
+
+impl Default for YaleBRecipe {
+    fn default() -> Self {
+        Self {
+            lights_per_session: 4,
+            max_sessions: 16,
+            max_azimuth_deg: 70.0,
+            max_elevation_deg: 45.0,
+            disjoint: true,
+            max_condition_number: 10.0,
+            seed: 1,
+        }
+    }
+}
+
+impl YaleBRecipe {
+    /// What makes the recipe impossible, if anything.
+    pub fn check(&self) -> Result<(), String> {
+        if self.lights_per_session < 3 {
+            return Err("lights_per_session is below 3, the least that photometric stereo needs".into());
+        }
+        if self.max_sessions == 0 {
+            return Err("max_sessions is 0: there would be no capture".into());
+        }
+        if !(self.max_condition_number >= 1.0) {
+            return Err("max_condition_number is below 1, which no light matrix reaches".into());
+        }
+        Ok(())
+    }
+}
+
+struct LitImage {
+    path: PathBuf,
+    azimuth_deg: f32,
+    elevation_deg: f32,
+}
+
+pub(super) fn find(root: &Path, recipe: &YaleBRecipe) -> Result<Inventory, CaptureError> {
+    let mut inventory = Inventory::default();
+    for person_folder in person_folders(root)? {
+        let id = person_folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let mut images = lit_images(&person_folder)?;
+        let present = images.len();
+        if present == 0 {
+            continue;
+        }
+        images.retain(|image| {
+            image.azimuth_deg.abs() <= recipe.max_azimuth_deg
+                && image.elevation_deg.abs() <= recipe.max_elevation_deg
+        });
+        let gaps = LIGHTS_PER_PERSON.saturating_sub(present);
+        let hands = deal(&images, recipe, seed_for(recipe.seed, &id));
+        if hands.is_empty() {
+            inventory.problems.push(format!(
+                "{}: no {} of the {} images in range have well-conditioned lights; widen the recipe",
+                person_folder.display(),
+                recipe.lights_per_session,
+                images.len()
+            ));
+        }
+        for (number, hand) in hands.into_iter().enumerate() {
+            let directions =
+                hand.iter().map(|l| light_from_yaleb_angles(l.azimuth_deg, l.elevation_deg));
+            inventory.captures.push(CaptureSource {
+                id: id.clone(),
+                session: format!("s{number:02}"),
+                folder: person_folder.clone(),
+                lights: Lights::directional(directions.collect()),
+                images: hand.into_iter().map(|l| l.path.clone()).collect(),
+                labels: Labels::default(),
+                warnings: (gaps > 0)
+                    .then(|| format!("{gaps} of {LIGHTS_PER_PERSON} lights are missing for {id}"))
+                    .into_iter()
+                    .collect(),
+            });
+        }
+    }
+    Ok(inventory)
+}
+
+fn person_folders(root: &Path) -> Result<Vec<PathBuf>, CaptureError> {
+    let entries = std::fs::read_dir(root).map_err(|e| IoError::from_system(root, e))?;
+    let mut folders: Vec<PathBuf> =
+        entries.filter_map(Result::ok).map(|e| e.path()).filter(|p| p.is_dir()).collect();
+    folders.sort();
+    Ok(folders)
+}
+
+/// Images whose names carry a light; the ambient image carries none.
+fn lit_images(folder: &Path) -> Result<Vec<LitImage>, CaptureError> {
+    let entries = std::fs::read_dir(folder).map_err(|e| IoError::from_system(folder, e))?;
+    let mut images: Vec<LitImage> = entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter_map(|path| {
+            let (azimuth_deg, elevation_deg) = parse_angles(&path)?;
+            Some(LitImage { path, azimuth_deg, elevation_deg })
+        })
+        .collect();
+    images.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(images)
+}
+
+/// `..A+035E-20.pgm` → (35, −20).
+fn parse_angles(path: &Path) -> Option<(f32, f32)> {
+    if !path.extension()?.eq_ignore_ascii_case("pgm") {
+        return None;
+    }
+    let stem = path.file_stem()?.to_str()?;
+    let (head, elevation) = stem.rsplit_once('E')?;
+    let (_, azimuth) = head.rsplit_once('A')?;
+    Some((azimuth.parse().ok()?, elevation.parse().ok()?))
+}
+
+/// A person's own stream of random numbers, so that adding people changes no one else's deal.
+fn seed_for(seed: u64, id: &str) -> u64 {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::digest(format!("{seed}:{id}"));
+    u64::from_le_bytes(digest[..8].try_into().expect("a digest has 32 bytes"))
+}
+
+/// Deals images into hands of `lights_per_session`, each well conditioned.
+fn deal<'a>(images: &'a [LitImage], recipe: &YaleBRecipe, seed: u64) -> Vec<Vec<&'a LitImage>> {
+    let mut random = rand_pcg::Pcg64::seed_from_u64(seed);
+    let mut stock: Vec<&LitImage> = images.iter().collect();
+    let mut hands = Vec::new();
+    while hands.len() < recipe.max_sessions && stock.len() >= recipe.lights_per_session {
+        let dealt = (0..DEALS).any(|_| {
+            stock.shuffle(&mut random);
+            let directions = stock[..recipe.lights_per_session]
+                .iter()
+                .map(|l| light_from_yaleb_angles(l.azimuth_deg, l.elevation_deg));
+            let lights = Lights::directional(directions.collect());
+            lights.condition_number() <= recipe.max_condition_number
+        });
+        if !dealt {
+            break;
+        }
+        let mut hand = stock[..recipe.lights_per_session].to_vec();
+        hand.sort_by(|a, b| a.path.cmp(&b.path));
+        hands.push(hand);
+        if recipe.disjoint {
+            stock.drain(..recipe.lights_per_session);
+        }
+    }
+    hands
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn angles_come_from_the_file_name() {
+        let parse = |name: &str| parse_angles(Path::new(name));
+        assert_eq!(parse("yaleB01_P00A+035E-20.pgm"), Some((35.0, -20.0)));
+        assert_eq!(parse("yaleB01_P00A-005E+10.pgm"), Some((-5.0, 10.0)));
+        assert_eq!(parse("yaleB01_P00_Ambient.pgm"), None);
+        assert_eq!(parse("yaleB01_P00A+035E-20.txt"), None);
+    }
+
+    fn grid() -> Vec<LitImage> {
+        let angles = [-60.0f32, -35.0, -10.0, 10.0, 35.0, 60.0];
+        angles
+            .iter()
+            .flat_map(|&a| angles.iter().map(move |&e| (a, e * 0.7)))
+            .map(|(azimuth_deg, elevation_deg)| LitImage {
+                path: PathBuf::from(format!("A{azimuth_deg}E{elevation_deg}")),
+                azimuth_deg,
+                elevation_deg,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn disjoint_sessions_share_no_image_and_are_well_conditioned() {
+        let images = grid();
+        let recipe = YaleBRecipe { max_condition_number: 6.0, ..Default::default() };
+        let hands = deal(&images, &recipe, 7);
+        assert!(hands.len() >= 6, "{} hands of 36 lights", hands.len());
+        let mut seen = BTreeSet::new();
+        for hand in &hands {
+            assert_eq!(hand.len(), 4);
+            assert!(hand.iter().all(|image| seen.insert(&image.path)), "an image was dealt twice");
+        }
+        let again = deal(&images, &recipe, 7);
+        let paths = |hands: &[Vec<&LitImage>]| {
+            hands.iter().flatten().map(|image| image.path.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(paths(&hands), paths(&again));
+        assert_ne!(paths(&hands), paths(&deal(&images, &recipe, 8)));
+    }
+
+    #[test]
+    fn overlapping_sessions_may_outnumber_the_lights() {
+        let images = grid();
+        let recipe = YaleBRecipe { disjoint: false, max_sessions: 30, ..Default::default() };
+        assert_eq!(deal(&images, &recipe, 7).len(), 30);
+    }
+}

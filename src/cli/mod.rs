@@ -1,0 +1,174 @@
+//! The command line: arguments, progress, messages. Results go to stdout, progress and problems
+//! to stderr.
+
+mod progress;
+
+use crate::capture::{Layout, LayoutOptions, YaleBRecipe};
+use crate::config::{ConfigError, read_toml};
+use crate::gpu::{DeviceRequest, choose_adapter, list_adapters};
+use crate::pipeline::{PreprocessOptions, preprocess};
+use anyhow::{Context, bail};
+use clap::{CommandFactory, Parser, Subcommand};
+use progress::Progress;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Every capture is done.
+const OK: u8 = 0;
+/// Some captures failed; each was listed.
+const PARTIAL: u8 = 3;
+
+/// Photographs of a face under three or more lights in; normals, albedo and depth out;
+/// recognition trained on them; gallery answers at the end.
+#[derive(Parser)]
+#[command(
+    name = "lumiface",
+    version,
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some captures failed and were listed."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Solve lit captures for normals, albedo and depth
+    Preprocess(PreprocessArguments),
+    /// Show devices, which one `auto` takes and why, and versions
+    Info,
+    /// Print a completion script for a shell
+    Completions { shell: clap_complete::Shell },
+}
+
+/// Solves `I = ρ n·l` by least squares per pixel and integrates the normals to depth.
+///
+/// Writes per capture OUT/ID/SESSION/{normals,albedo,depth,residual}.exr, mask.png and
+/// preview.png, and OUT/manifest.csv. Captures that are there and unchanged are skipped, so an
+/// interrupted run is completed by the same command.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example: lumiface preprocess CroppedYale --layout yaleb --recipe configs/captures/yaleb_quartets.toml --out maps/yaleb"
+)]
+struct PreprocessArguments {
+    /// Root folder of the data set
+    root: PathBuf,
+    /// How it is laid out: yaleb (file names carry the light) or photoface (id/session/im0..3)
+    #[arg(long)]
+    layout: Layout,
+    /// How sessions are made from single images (yaleb only) [default: four disjoint lights]
+    #[arg(long, value_name = "TOML")]
+    recipe: Option<PathBuf>,
+    /// Label table (photoface only) [default: ROOT/metadata.csv]
+    #[arg(long, value_name = "CSV")]
+    labels: Option<PathBuf>,
+    /// Folder for the maps and the manifest
+    #[arg(long)]
+    out: PathBuf,
+    /// auto, cpu, gpu or gpu:NAME
+    #[arg(long, default_value = "auto")]
+    device: DeviceRequest,
+    /// Make captures anew that are there and unchanged
+    #[arg(long)]
+    force: bool,
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<u8> {
+    match arguments.command {
+        Command::Preprocess(arguments) => run_preprocess(arguments),
+        Command::Info => run_info(),
+        Command::Completions { shell } => {
+            let mut command = Arguments::command();
+            clap_complete::generate(shell, &mut command, "lumiface", &mut std::io::stdout());
+            Ok(OK)
+        }
+    }
+}
+
+fn run_preprocess(arguments: PreprocessArguments) -> anyhow::Result<u8> {
+    if arguments.recipe.is_some() && arguments.layout != Layout::YaleB {
+        bail!("--recipe makes sessions of the layout yaleb only; leave it out");
+    }
+    if arguments.labels.is_some() && arguments.layout != Layout::Photoface {
+        bail!("--labels belongs to the layout photoface; leave it out");
+    }
+    let recipe = match &arguments.recipe {
+        None => None,
+        Some(path) => {
+            let recipe: YaleBRecipe = read_toml(path)?;
+            recipe
+                .check()
+                .map_err(|reason| ConfigError::Impossible { path: path.clone(), reason })?;
+            Some(recipe)
+        }
+    };
+    let options = PreprocessOptions {
+        root: arguments.root,
+        layout: arguments.layout,
+        layout_options: LayoutOptions { recipe, labels: arguments.labels },
+        out: arguments.out,
+        device: arguments.device,
+        force: arguments.force,
+    };
+    let progress = Progress::new();
+    let summary = preprocess(&options, &|event| progress.show(event))?;
+    progress.finish();
+    let total = summary.made + summary.skipped;
+    println!(
+        "{total} captures in {} ({} made, {} unchanged)",
+        summary.manifest.display(),
+        summary.made,
+        summary.skipped
+    );
+    Ok(report_problems(&summary.problems))
+}
+
+/// Lists what was wrong, and the exit code that follows from it.
+fn report_problems(problems: &[String]) -> u8 {
+    /// Enough to see the pattern; the rest is counted.
+    const LISTED: usize = 50;
+    if problems.is_empty() {
+        return OK;
+    }
+    eprintln!("{} problems:", problems.len());
+    for problem in problems.iter().take(LISTED) {
+        eprintln!("  {problem}");
+    }
+    if problems.len() > LISTED {
+        eprintln!("  and {} more", problems.len() - LISTED);
+    }
+    PARTIAL
+}
+
+fn run_info() -> anyhow::Result<u8> {
+    println!("lumiface {}, burn 0.22.1, wgpu 30", env!("CARGO_PKG_VERSION"));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    println!("CPU: {threads} threads");
+    let adapters = list_adapters();
+    if adapters.is_empty() {
+        println!("GPU: no adapter found");
+    }
+    for adapter in &adapters {
+        println!("GPU: {} ({}, {}, {})", adapter.name, adapter.kind, adapter.backend, adapter.driver);
+    }
+    let choice = choose_adapter(&DeviceRequest::Auto, &adapters).context("choosing a device")?;
+    let name = choice.adapter.map_or("CPU".to_string(), |adapter| adapter.name);
+    println!("--device auto takes: {name}, because {}", because(&choice.reason));
+    Ok(OK)
+}
+
+fn because(reason: &str) -> String {
+    if reason.starts_with("the best") { format!("it is {reason}") } else { reason.to_string() }
+}

@@ -1,0 +1,5 @@
+//! What training and evaluation read: the manifest of a folder of maps.
+
+mod manifest;
+
+pub use manifest::{MANIFEST_FILE, Manifest, ManifestRow, files};

@@ -1,0 +1,43 @@
+//! How well it recognises, in numbers. Plain functions on scores; nothing here knows of networks
+//! or devices. A figure that is not defined is an [`Undefined`] with its reason, never a number.
+
+mod identification;
+mod roc;
+
+pub use identification::{Ranking, rank_gallery, rank_k};
+pub use roc::{macro_auc, roc_auc};
+
+/// Why a figure has no value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Undefined {
+    #[error("no genuine pair")]
+    NoGenuine,
+    #[error("no impostor pair")]
+    NoImpostor,
+    #[error("no probe")]
+    NoProbe,
+    #[error("fewer than two classes are present")]
+    OneClass,
+    #[error("a score is NaN")]
+    NotANumber,
+}
+
+/// A figure, or why there is none.
+pub type Metric = Result<f64, Undefined>;
+
+/// Similarities of embeddings, higher is more alike.
+pub mod similarity {
+    /// Cosine of the angle, −1 to 1; NaN where either has no length.
+    pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
+        let dot = |a: &[f32], b: &[f32]| -> f64 {
+            a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
+        };
+        dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+    }
+
+    /// Euclidean distance, negated so that higher is more alike.
+    pub fn negative_distance(a: &[f32], b: &[f32]) -> f64 {
+        let squared: f64 = a.iter().zip(b).map(|(x, y)| (f64::from(*x) - f64::from(*y)).powi(2)).sum();
+        -squared.sqrt()
+    }
+}

@@ -1,0 +1,13 @@
+//! From normals to depth on the CPU.
+//!
+//! A normal fixes the slopes of the surface, `∂z/∂x = −n_x/n_z` and `∂z/∂y = −n_y/n_z`; an
+//! integrator finds the depth whose slopes come nearest. Only differences of depth are
+//! determined: the mean over the mask is set to zero.
+
+mod frankot_chellappa;
+
+pub use frankot_chellappa::{centre_depth, frankot_chellappa};
+
+/// Steepest slope that is believed, tan 80°. Near the outline and in cast shadows a normal can
+/// turn edge-on, and one such pixel would tear the surface.
+pub const MAX_SLOPE: f32 = 5.671_282;

@@ -1,0 +1,174 @@
+//! Writes that are whole or not at all.
+//!
+//! A file is written under a temporary name in its own folder, synced, then renamed; a folder
+//! likewise. A process killed at any moment leaves the old content or the new one, and at worst
+//! something whose name starts with [`TEMPORARY_PREFIX`], which the next writer removes.
+
+use super::IoError;
+use std::fs;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+/// How every temporary name starts.
+pub const TEMPORARY_PREFIX: &str = ".tmp-";
+
+fn parent_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Makes a rename last through a power failure. Not every file system can sync a folder;
+/// one that cannot has nothing better to offer, so its refusal is ignored.
+fn sync_folder(folder: &Path) {
+    if let Ok(handle) = fs::File::open(folder) {
+        let _ = handle.sync_all();
+    }
+}
+
+/// Creates or replaces `path` with what `write` produces; creates missing parent folders.
+pub fn write_atomically(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+) -> Result<(), IoError> {
+    let folder = parent_of(path);
+    let fail = |e| IoError::from_system(path, e);
+    fs::create_dir_all(folder).map_err(fail)?;
+    let file =
+        tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(folder).map_err(fail)?;
+    let mut buffered = BufWriter::new(file);
+    write(&mut buffered).map_err(fail)?;
+    let file = buffered.into_inner().map_err(|e| fail(e.into_error()))?;
+    file.as_file().sync_all().map_err(fail)?;
+    #[cfg(unix)]
+    {
+        // tempfile makes private files; results are meant to be shared like any other output.
+        use std::os::unix::fs::PermissionsExt;
+        file.as_file().set_permissions(fs::Permissions::from_mode(0o644)).map_err(fail)?;
+    }
+    file.persist(path).map_err(|e| fail(e.error))?;
+    sync_folder(folder);
+    Ok(())
+}
+
+/// A folder filled under a temporary name and renamed into place when complete.
+///
+/// Dropped without [`StagedFolder::commit`], it removes itself.
+#[derive(Debug)]
+pub struct StagedFolder {
+    temporary: PathBuf,
+    target: PathBuf,
+    committed: bool,
+}
+
+impl StagedFolder {
+    /// Starts an empty folder beside `target`; removes what a killed run left of it.
+    pub fn create(target: &Path) -> Result<Self, IoError> {
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let temporary = parent_of(target).join(format!("{TEMPORARY_PREFIX}{name}"));
+        let fail = |e| IoError::from_system(&temporary, e);
+        if temporary.exists() {
+            fs::remove_dir_all(&temporary).map_err(fail)?;
+        }
+        fs::create_dir_all(&temporary).map_err(fail)?;
+        Ok(Self { temporary, target: target.to_path_buf(), committed: false })
+    }
+
+    /// Where to write a file of this folder.
+    pub fn path(&self, file_name: &str) -> PathBuf {
+        self.temporary.join(file_name)
+    }
+
+    /// Puts the folder in place of `target`.
+    pub fn commit(mut self) -> Result<(), IoError> {
+        let fail = |e| IoError::from_system(&self.target, e);
+        sync_folder(&self.temporary);
+        if self.target.exists() {
+            // A folder cannot be renamed onto a full one. Killed between these two lines, the
+            // target is missing and the next run makes it again: nothing half-written is seen.
+            fs::remove_dir_all(&self.target).map_err(fail)?;
+        }
+        fs::rename(&self.temporary, &self.target).map_err(fail)?;
+        sync_folder(parent_of(&self.target));
+        self.committed = true;
+        Ok(())
+    }
+}
+
+impl Drop for StagedFolder {
+    fn drop(&mut self) {
+        if !self.committed {
+            let _ = fs::remove_dir_all(&self.temporary);
+        }
+    }
+}
+
+/// Holds an output folder for one process; released when dropped, or by the system on a kill.
+#[derive(Debug)]
+pub struct FolderLock {
+    _file: fs::File,
+}
+
+impl FolderLock {
+    /// Creates `folder` where missing and takes it, or says that another process has it.
+    pub fn acquire(folder: &Path) -> Result<Self, IoError> {
+        fs::create_dir_all(folder).map_err(|e| IoError::from_system(folder, e))?;
+        let path = folder.join(".lock");
+        let file = fs::File::create(&path).map_err(|e| IoError::from_system(&path, e))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => return Err(IoError::Locked(folder.to_path_buf())),
+            // Some network file systems have no locks; working without one beats not working.
+            Err(fs::TryLockError::Error(_)) => {}
+        }
+        Ok(Self { _file: file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file_and_no_temporary() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("value.txt");
+        write_atomically(&path, |out| out.write_all(b"old")).unwrap();
+        let failed = write_atomically(&path, |out| {
+            out.write_all(b"half of the new")?;
+            Err(std::io::Error::from(std::io::ErrorKind::StorageFull))
+        });
+        assert!(matches!(failed, Err(IoError::DiskFull(_))), "{failed:?}");
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_staged_folder_appears_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("session");
+        let staged = StagedFolder::create(&target).unwrap();
+        fs::write(staged.path("a"), "1").unwrap();
+        drop(staged);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+
+        fs::create_dir(folder.path().join(".tmp-session")).unwrap();
+        fs::write(folder.path().join(".tmp-session/left-by-a-kill"), "x").unwrap();
+        let staged = StagedFolder::create(&target).unwrap();
+        fs::write(staged.path("a"), "2").unwrap();
+        staged.commit().unwrap();
+        let names: Vec<_> = fs::read_dir(&target).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(names, ["a"]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn one_writer_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = FolderLock::acquire(folder.path()).unwrap();
+        assert!(matches!(FolderLock::acquire(folder.path()), Err(IoError::Locked(_))));
+        drop(first);
+        assert!(FolderLock::acquire(folder.path()).is_ok());
+    }
+}

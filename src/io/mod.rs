@@ -1,0 +1,55 @@
+//! Reading and writing files: images, float maps, and writes that are whole or not at all.
+
+mod atomic;
+mod exr_map;
+mod picture;
+
+pub use atomic::{FolderLock, StagedFolder, TEMPORARY_PREFIX, write_atomically};
+pub use exr_map::{read_normals, read_plane, write_normals, write_plane};
+pub use picture::{GreyImage, Picture, read_grey, read_mask, write_mask};
+
+use std::path::{Path, PathBuf};
+
+/// A file that could not be read or written: which one, why, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum IoError {
+    #[error("{path}: not found; check the path or restore the file", path = .0.display())]
+    NotFound(PathBuf),
+    #[error("{path}: the disk is full; free space and run the same command again", path = .0.display())]
+    DiskFull(PathBuf),
+    #[error("{path}: {source}", path = .path.display())]
+    System { path: PathBuf, source: std::io::Error },
+    #[error("{path}: cannot be decoded ({reason}); replace the file", path = .path.display())]
+    Undecodable { path: PathBuf, reason: String },
+    #[error("{path}: {reason}", path = .path.display())]
+    Unsuitable { path: PathBuf, reason: String },
+    #[error("{path}: another lumiface is writing there; wait for it or choose another folder", path = .0.display())]
+    Locked(PathBuf),
+}
+
+impl IoError {
+    /// Gives an operating-system error its path and, where there is one, its remedy.
+    pub fn from_system(path: &Path, source: std::io::Error) -> Self {
+        match source.kind() {
+            std::io::ErrorKind::NotFound => Self::NotFound(path.to_path_buf()),
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                Self::DiskFull(path.to_path_buf())
+            }
+            _ => Self::System { path: path.to_path_buf(), source },
+        }
+    }
+
+    pub(crate) fn undecodable(path: &Path, reason: impl std::fmt::Display) -> Self {
+        Self::Undecodable { path: path.to_path_buf(), reason: reason.to_string() }
+    }
+
+    pub(crate) fn unsuitable(path: &Path, reason: impl std::fmt::Display) -> Self {
+        Self::Unsuitable { path: path.to_path_buf(), reason: reason.to_string() }
+    }
+}
+
+/// Reads a whole UTF-8 text file.
+pub fn read_text(path: &Path) -> Result<String, IoError> {
+    let bytes = std::fs::read(path).map_err(|e| IoError::from_system(path, e))?;
+    String::from_utf8(bytes).map_err(|_| IoError::unsuitable(path, "is not UTF-8 text"))
+}

@@ -1,0 +1,20 @@
+//! lumiface: photographs of a face under three or more lights in; normals, albedo and depth out;
+//! multi-task face recognition trained on them; gallery answers with honest statistics.
+
+pub mod capture;
+pub mod cli;
+pub mod config;
+pub mod dataset;
+pub mod eval;
+pub mod geometry;
+pub mod gpu;
+pub mod integrate;
+pub mod io;
+pub mod loss;
+pub mod maps;
+pub mod model;
+pub mod pipeline;
+pub mod reconstruct;
+pub mod report;
+pub mod stereo;
+pub mod synth;

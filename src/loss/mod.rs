@@ -1,0 +1,47 @@
+//! Losses. Each is a mean over the batch, a tensor of one value.
+
+mod focal;
+mod magface;
+
+pub use focal::FocalConfig;
+pub use magface::{MagFaceConfig, MagFaceLoss};
+
+#[cfg(test)]
+mod finite_difference {
+    use burn::tensor::{Device, Tensor, TensorData};
+
+    /// Compares a loss's gradient with central differences at every input value.
+    ///
+    /// The differences are taken in f32, so the step is large and the comparison is relative to
+    /// the largest gradient.
+    pub fn assert_gradient(
+        values: &[f32],
+        shape: [usize; 2],
+        loss: impl Fn(Tensor<2>) -> Tensor<1>,
+    ) {
+        const STEP: f32 = 1e-2;
+        let device = Device::flex().autodiff();
+        let input =
+            Tensor::<2>::from_data(TensorData::new(values.to_vec(), shape), &device).require_grad();
+        let gradients = loss(input.clone()).backward();
+        let analytic = input.grad(&gradients).unwrap().into_data().to_vec::<f32>().unwrap();
+        let plain = Device::flex();
+        let at = |values: Vec<f32>| {
+            f64::from(
+                loss(Tensor::from_data(TensorData::new(values, shape), &plain)).into_scalar::<f32>(),
+            )
+        };
+        let largest = analytic.iter().fold(0.0f32, |m, g| m.max(g.abs()));
+        assert!(largest > 0.0, "the gradient is zero everywhere");
+        for (index, got) in analytic.iter().enumerate() {
+            let shifted = |by: f32| {
+                let mut values = values.to_vec();
+                values[index] += by;
+                at(values)
+            };
+            let want = ((shifted(STEP) - shifted(-STEP)) / f64::from(2.0 * STEP)) as f32;
+            let error = (got - want).abs() / largest;
+            assert!(error < 5e-3, "index {index}: {got} analytic, {want} by differences");
+        }
+    }
+}

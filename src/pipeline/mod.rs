@@ -1,0 +1,38 @@
+//! The commands' work as functions. They emit [`Event`]s and return summaries; they print
+//! nothing, so that a terminal, a test or another program can drive them alike.
+
+mod preprocess;
+
+pub use preprocess::{PreprocessOptions, PreprocessSummary, preprocess};
+
+use crate::gpu::{AdapterChoice, DeviceRequest, Gpu, GpuError, choose_adapter, list_adapters};
+use crate::reconstruct::Compute;
+
+/// What happens while a command works.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The device that will do the work, and why.
+    DeviceChosen { name: String, reason: String },
+    /// So many captures will be looked at.
+    CapturesFound { total: usize },
+    /// One capture is through: done, skipped as unchanged, or failed.
+    CaptureFinished { name: String },
+}
+
+/// Consumes events; called from several threads.
+pub type EventSink<'a> = &'a (dyn Fn(Event) + Sync);
+
+/// Opens what a request asks for and tells which device it is.
+pub(crate) fn open_compute(
+    request: &DeviceRequest,
+    emit: EventSink<'_>,
+) -> Result<Compute, GpuError> {
+    let adapters = if *request == DeviceRequest::Cpu { Vec::new() } else { list_adapters() };
+    let AdapterChoice { adapter, reason } = choose_adapter(request, &adapters)?;
+    let compute = match adapter {
+        None => Compute::Cpu,
+        Some(summary) => Compute::Gpu(Box::new(Gpu::open(&summary)?)),
+    };
+    emit(Event::DeviceChosen { name: compute.name().to_string(), reason });
+    Ok(compute)
+}

@@ -1,0 +1,242 @@
+//! `preprocess`: captures of a data set → maps on disk and a manifest.
+//!
+//! Each capture's folder is written whole or not at all and ends with `capture.json`, which holds
+//! a fingerprint of everything the maps depend on. A capture whose fingerprint stands is skipped,
+//! so a killed run goes on where it stopped and ends the same.
+
+use super::{Event, EventSink, open_compute};
+use crate::capture::{
+    Capture, CaptureError, CaptureSource, Layout, LayoutOptions, find_captures,
+};
+use crate::dataset::{Manifest, ManifestRow, files};
+use crate::gpu::{DeviceRequest, GpuError};
+use crate::io::{
+    FolderLock, IoError, StagedFolder, write_atomically, write_mask, write_normals, write_plane,
+};
+use crate::reconstruct::{Compute, ReconstructError, Reconstruction, reconstruct};
+use crate::report::preview;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+
+/// Raised whenever the same input gives other maps, so that old ones are made anew.
+const MAPS_VERSION: u32 = 1;
+const RECORD_FILE: &str = "capture.json";
+
+#[derive(Clone, Debug)]
+pub struct PreprocessOptions {
+    /// Root of the data set.
+    pub root: PathBuf,
+    pub layout: Layout,
+    pub layout_options: LayoutOptions,
+    /// Folder for maps and manifest.
+    pub out: PathBuf,
+    pub device: DeviceRequest,
+    /// Make every capture anew.
+    pub force: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct PreprocessSummary {
+    /// Captures made in this run.
+    pub made: usize,
+    /// Captures that were there and unchanged.
+    pub skipped: usize,
+    /// Everything that was wrong, one line each.
+    pub problems: Vec<String>,
+    pub manifest: PathBuf,
+}
+
+/// Why a whole run could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum PreprocessError {
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    #[error(transparent)]
+    Io(#[from] IoError),
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+}
+
+#[derive(Debug, thiserror::Error)]
+enum OneError {
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    #[error("{folder}: {source}", folder = .folder.display())]
+    Reconstruct { folder: PathBuf, source: ReconstructError },
+    #[error(transparent)]
+    Io(#[from] IoError),
+}
+
+/// What lies beside a capture's maps.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    fingerprint: String,
+    row: ManifestRow,
+    /// Unusable images that were left out: told again on every run until they are mended.
+    problems: Vec<String>,
+    /// Size in bytes of each file, to notice one that was cut or removed.
+    files: Vec<(String, u64)>,
+}
+
+enum Outcome {
+    Made(Record),
+    Skipped(Record),
+    Failed(String),
+}
+
+/// Makes the maps of every capture and the manifest.
+///
+/// # Errors
+/// Only what stops the whole run; what is wrong with one capture is a line of
+/// [`PreprocessSummary::problems`].
+pub fn preprocess(
+    options: &PreprocessOptions,
+    emit: EventSink<'_>,
+) -> Result<PreprocessSummary, PreprocessError> {
+    let inventory = find_captures(options.layout, &options.root, &options.layout_options)?;
+    let compute = open_compute(&options.device, emit)?;
+    let _lock = FolderLock::acquire(&options.out)?;
+    emit(Event::CapturesFound { total: inventory.captures.len() });
+
+    let outcomes: Vec<Outcome> = inventory
+        .captures
+        .par_iter()
+        .map(|source| {
+            let outcome = process(source, options, &compute).unwrap_or_else(|error| {
+                Outcome::Failed(format!("{}: {error}", source.name()))
+            });
+            emit(Event::CaptureFinished { name: source.name() });
+            outcome
+        })
+        .collect();
+
+    let mut summary = PreprocessSummary { problems: inventory.problems, ..Default::default() };
+    let mut rows = Vec::new();
+    for outcome in outcomes {
+        let record = match outcome {
+            Outcome::Failed(problem) => {
+                summary.problems.push(problem);
+                continue;
+            }
+            Outcome::Made(record) => {
+                summary.made += 1;
+                record
+            }
+            Outcome::Skipped(record) => {
+                summary.skipped += 1;
+                record
+            }
+        };
+        summary.problems.extend(record.problems);
+        rows.push(record.row);
+    }
+    let manifest = Manifest { root: options.out.clone(), rows };
+    if !manifest.rows.is_empty() {
+        manifest.write()?;
+    }
+    summary.manifest = options.out.join(crate::dataset::MANIFEST_FILE);
+    Ok(summary)
+}
+
+fn process(
+    source: &CaptureSource,
+    options: &PreprocessOptions,
+    compute: &Compute,
+) -> Result<Outcome, OneError> {
+    let folder = options.out.join(&source.id).join(&source.session);
+    let fingerprint = fingerprint(source);
+    if !options.force
+        && let Some(record) = finished_record(&folder, &fingerprint)
+    {
+        return Ok(Outcome::Skipped(record));
+    }
+    let capture = source.load()?;
+    let maps = reconstruct(&capture.images, &capture.lights, compute)
+        .map_err(|e| OneError::Reconstruct { folder: source.folder.clone(), source: e })?;
+    let row = manifest_row(source, &capture);
+    Ok(Outcome::Made(write_maps(&folder, fingerprint, row, &capture, &maps)?))
+}
+
+fn manifest_row(source: &CaptureSource, capture: &Capture) -> ManifestRow {
+    let mut warnings = source.warnings.clone();
+    warnings.extend(capture.dropped.iter().map(|reason| format!("left out {reason}")));
+    ManifestRow {
+        id: source.id.clone(),
+        session: source.session.clone(),
+        labels: source.labels.clone(),
+        folder: Path::new(&source.id).join(&source.session),
+        height: capture.images.size.height,
+        width: capture.images.size.width,
+        lights: capture.images.count,
+        condition_number: capture.lights.condition_number(),
+        // Absolute, because a manifest is read from anywhere.
+        images: capture
+            .files
+            .iter()
+            .map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()))
+            .collect(),
+        warnings,
+    }
+}
+
+fn write_maps(
+    folder: &Path,
+    fingerprint: String,
+    row: ManifestRow,
+    capture: &Capture,
+    maps: &Reconstruction,
+) -> Result<Record, IoError> {
+    let staged = StagedFolder::create(folder)?;
+    write_normals(&staged.path(files::NORMALS), &maps.normals)?;
+    write_plane(&staged.path(files::ALBEDO), &maps.albedo)?;
+    write_plane(&staged.path(files::DEPTH), &maps.depth)?;
+    write_plane(&staged.path(files::RESIDUAL), &maps.residual)?;
+    write_mask(&staged.path(files::MASK), &maps.mask)?;
+    preview(&capture.images, maps).write(&staged.path(files::PREVIEW))?;
+    let sizes = files::ALL
+        .iter()
+        .map(|file| {
+            let path = staged.path(file);
+            let bytes = path.metadata().map_err(|e| IoError::from_system(&path, e))?.len();
+            Ok((file.to_string(), bytes))
+        })
+        .collect::<Result<_, IoError>>()?;
+    let problems =
+        capture.dropped.iter().map(|reason| format!("{}: left out {reason}", row.name())).collect();
+    let record = Record { fingerprint, row, problems, files: sizes };
+    let path = staged.path(RECORD_FILE);
+    let json = serde_json::to_vec_pretty(&record).map_err(|e| IoError::unsuitable(&path, e))?;
+    write_atomically(&path, |out| out.write_all(&json))?;
+    staged.commit()?;
+    Ok(record)
+}
+
+/// The record of a capture that is done and unchanged.
+fn finished_record(folder: &Path, fingerprint: &str) -> Option<Record> {
+    let bytes = std::fs::read(folder.join(RECORD_FILE)).ok()?;
+    let record: Record = serde_json::from_slice(&bytes).ok()?;
+    let whole = record.files.iter().all(|(file, bytes)| {
+        folder.join(file).metadata().is_ok_and(|metadata| metadata.len() == *bytes)
+    });
+    (record.fingerprint == fingerprint && whole).then_some(record)
+}
+
+/// A hash of what the maps and the manifest row depend on. Images count by path, size and time
+/// of change, as for `make`: reading every pixel again would cost as much as solving.
+fn fingerprint(source: &CaptureSource) -> String {
+    let mut hash = Sha256::new();
+    let mut add = |text: String| {
+        hash.update(text.len().to_le_bytes());
+        hash.update(text);
+    };
+    add(format!("{MAPS_VERSION} {} {:?} {:?}", source.name(), source.labels, source.warnings));
+    for ((path, direction), intensity) in
+        source.images.iter().zip(&source.lights.directions).zip(&source.lights.intensities)
+    {
+        let state = path.metadata().ok().map(|m| (m.len(), m.modified().ok()));
+        add(format!("{} {state:?} {direction:?} {intensity:?}", path.display()));
+    }
+    format!("{:x}", hash.finalize())
+}

@@ -1,0 +1,5 @@
+//! What people look at: previews, contact sheets, tables.
+
+mod preview;
+
+pub use preview::preview;
