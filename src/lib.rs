@@ -18,3 +18,4 @@ pub mod reconstruct;
 pub mod report;
 pub mod stereo;
 pub mod synth;
+pub mod train;

@@ -1,8 +1,8 @@
 //! The Photoface layout: `<root>/<id>/<session>/im0..3.*` with a light file, and
 //! `<root>/metadata.csv` (Zafeiriou et al. 2011, "The Photoface database").
 //!
-//! The light file, `LightSource.*`, has one line per image, in image order: zenith and azimuth
-//! in degrees (see [`light_from_zenith_azimuth`]).
+//! The light file, `LightSource.*`, gives zenith and azimuth in degrees for each image in turn
+//! (see [`light_from_zenith_azimuth`]).
 
 use super::{CaptureError, CaptureSource, Inventory, read_label_table};
 use crate::geometry::light_from_zenith_azimuth;
@@ -96,7 +96,7 @@ fn read_session(folder: &Path) -> Result<(Vec<PathBuf>, Lights), CaptureError> {
     let light_file = light_file.ok_or_else(|| {
         CaptureError::malformed(
             folder,
-            "has no light file; add LightSource.txt with zenith and azimuth in degrees, a line per image",
+            "has no light file; add LightSource.txt with zenith and azimuth in degrees for each image",
         )
     })?;
     let lights = read_light_file(&light_file)?;
@@ -106,7 +106,7 @@ fn read_session(folder: &Path) -> Result<(Vec<PathBuf>, Lights), CaptureError> {
         return Err(CaptureError::malformed(
             &light_file,
             format!(
-                "has {} lights, but there is an image {}; give one line per image",
+                "has {} lights, but there is an image {}; give one for each image",
                 lights.len(),
                 file_name(path)
             ),
@@ -124,34 +124,27 @@ fn read_session(folder: &Path) -> Result<(Vec<PathBuf>, Lights), CaptureError> {
     Ok((images, lights))
 }
 
-/// Reads "zenith azimuth" lines, in degrees.
+/// Reads zenith and azimuth of each image in turn, in degrees, separated by any white space or
+/// commas: the set has files with all numbers in one line.
 fn read_light_file(path: &Path) -> Result<Lights, CaptureError> {
+    let malformed = |reason: String| CaptureError::malformed(path, reason);
     let text = read_text(path)?;
-    let mut directions = Vec::new();
-    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let malformed = |reason: String| {
-            CaptureError::malformed(path, format!("line {}: {reason}", number + 1))
-        };
-        let fields: Vec<&str> =
-            line.split(|c: char| c.is_whitespace() || c == ',').filter(|f| !f.is_empty()).collect();
-        let [zenith, azimuth] = fields[..] else {
-            return Err(malformed(format!(
-                "has {} entries; give zenith and azimuth in degrees",
-                fields.len()
-            )));
-        };
-        let parse = |field: &str| match field.parse::<f32>() {
+    let angles = text
+        .split(|c: char| c.is_whitespace() || c == ',')
+        .filter(|field| !field.is_empty())
+        .map(|field| match field.parse::<f32>() {
             Ok(value) if value.is_finite() => Ok(value),
-            _ => Err(malformed(format!("`{field}` is not a number; give an angle in degrees"))),
-        };
-        directions.push(light_from_zenith_azimuth(parse(zenith)?, parse(azimuth)?));
+            _ => Err(malformed(format!("`{field}` is not a number; give angles in degrees"))),
+        })
+        .collect::<Result<Vec<f32>, _>>()?;
+    let (pairs, rest) = angles.as_chunks::<2>();
+    if !rest.is_empty() || pairs.len() < 3 {
+        return Err(malformed(format!(
+            "has {} entries; give zenith and azimuth in degrees for each of at least 3 images",
+            angles.len()
+        )));
     }
-    if directions.len() < 3 {
-        return Err(CaptureError::malformed(
-            path,
-            format!("has {} lights; at least 3 are needed, a line each", directions.len()),
-        ));
-    }
+    let directions = pairs.iter().map(|&[z, a]| light_from_zenith_azimuth(z, a)).collect();
     Ok(Lights::directional(directions))
 }
 
@@ -160,7 +153,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    const FOUR_LIGHTS: &str = "15.7 117.3\n17.9 50.3\n18.4 302.8\n20.0 229.3";
+    const FOUR_LIGHTS: &str = "15.7 117.3 17.9 50.3 18.4 302.8 20.0 229.3";
 
     fn session(root: &Path, name: &str, lights: &str, images: &[usize]) {
         let folder = root.join(name);
@@ -192,12 +185,12 @@ mod tests {
     }
 
     #[test]
-    fn bad_light_files_are_named_with_their_line() {
+    fn bad_light_files_are_named() {
         let cases = [
-            ("15.7 117.3\n17.9\n18.4 302.8\n20 229", "line 2: has 1 entries"),
-            ("15.7 117.3\n17.9 abc\n18.4 302.8\n20 229", "line 2: `abc` is not a number"),
+            ("15.7 117.3\n17.9\n18.4 302.8\n20 229", "has 7 entries"),
+            ("15.7 117.3\n17.9 abc\n18.4 302.8\n20 229", "`abc` is not a number"),
             ("15.7 117.3\n17.9 NaN\n18.4 302.8\n20 229", "`NaN` is not a number"),
-            ("15.7 117.3\n17.9 50.3", "has 2 lights"),
+            ("15.7 117.3\n17.9 50.3", "has 4 entries"),
             ("15.7 117.3\n17.9 50.3\n18.4 302.8", "has 3 lights, but there is an image im3.bmp"),
         ];
         for (lights, want) in cases {

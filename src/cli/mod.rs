@@ -6,7 +6,12 @@ mod progress;
 use crate::capture::{Layout, LayoutOptions, YaleBRecipe};
 use crate::config::{ConfigError, read_toml};
 use crate::gpu::{DeviceRequest, choose_adapter, list_adapters};
-use crate::pipeline::{PreprocessOptions, preprocess};
+use crate::dataset::Part;
+use crate::pipeline::{
+    Baseline, EvaluateOptions, PreprocessOptions, TrainOptions, evaluate, preprocess,
+    read_train_config, train,
+};
+use crate::report::evaluation_table;
 use anyhow::{Context, bail};
 use clap::{CommandFactory, Parser, Subcommand};
 use progress::Progress;
@@ -35,6 +40,10 @@ struct Arguments {
 enum Command {
     /// Solve lit captures for normals, albedo and depth
     Preprocess(PreprocessArguments),
+    /// Train the multi-task network on one modality
+    Train(TrainArguments),
+    /// Recognise people whom training never saw
+    Evaluate(EvaluateArguments),
     /// Show devices, which one `auto` takes and why, and versions
     Info,
     /// Print a completion script for a shell
@@ -73,6 +82,60 @@ struct PreprocessArguments {
     force: bool,
 }
 
+/// Trains on the maps that `preprocess` made. The run folder holds the resolved configuration,
+/// the split, the losses of each epoch and the last two checkpoints. Run again after an
+/// interruption, it goes on from the newest checkpoint and ends the same.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example: lumiface train configs/yaleb_albedo.toml --data maps/yaleb --out runs/yaleb_albedo"
+)]
+struct TrainArguments {
+    /// Training configuration
+    config: PathBuf,
+    /// Folder of maps with its manifest
+    #[arg(long)]
+    data: PathBuf,
+    /// Run folder
+    #[arg(long)]
+    out: PathBuf,
+    /// auto, cpu, gpu or gpu:NAME
+    #[arg(long, default_value = "auto")]
+    device: DeviceRequest,
+    /// Delete what the run folder holds and start over
+    #[arg(long)]
+    fresh: bool,
+}
+
+/// Enrols the first session of each person and compares every other session with all enrolled
+/// ones. Writes evaluation-SPLIT.json and matches-SPLIT.png: each probe with its five best
+/// matches, right in green, wrong in red.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example: lumiface evaluate runs/yaleb_albedo --data maps/yaleb --split gallery --baseline raw,albedo,normals"
+)]
+struct EvaluateArguments {
+    /// Run folder of `train`
+    run: PathBuf,
+    /// Folder of maps with its manifest
+    #[arg(long)]
+    data: PathBuf,
+    /// Whom: gallery (never seen in training) or train
+    #[arg(long, default_value = "gallery")]
+    split: Part,
+    /// Comparisons without learning to set beside the model, comma-separated: raw, albedo, normals
+    #[arg(long, value_delimiter = ',')]
+    baseline: Vec<Baseline>,
+    /// auto, cpu, gpu or gpu:NAME
+    #[arg(long, default_value = "auto")]
+    device: DeviceRequest,
+    /// Folder for the results [default: the run folder]
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Print the results as JSON in place of the table
+    #[arg(long)]
+    json: bool,
+}
+
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -88,6 +151,8 @@ pub fn main() -> ExitCode {
 fn run(arguments: Arguments) -> anyhow::Result<u8> {
     match arguments.command {
         Command::Preprocess(arguments) => run_preprocess(arguments),
+        Command::Train(arguments) => run_train(arguments),
+        Command::Evaluate(arguments) => run_evaluate(arguments),
         Command::Info => run_info(),
         Command::Completions { shell } => {
             let mut command = Arguments::command();
@@ -133,6 +198,51 @@ fn run_preprocess(arguments: PreprocessArguments) -> anyhow::Result<u8> {
         summary.skipped
     );
     Ok(report_problems(&summary.problems))
+}
+
+fn run_train(arguments: TrainArguments) -> anyhow::Result<u8> {
+    let options = TrainOptions {
+        config: read_train_config(&arguments.config)?,
+        data: arguments.data,
+        out: arguments.out,
+        device: arguments.device,
+        fresh: arguments.fresh,
+    };
+    let progress = Progress::new();
+    train(&options, &|event| progress.show(event))?;
+    progress.finish();
+    println!("trained: {}", options.out.display());
+    Ok(OK)
+}
+
+fn run_evaluate(arguments: EvaluateArguments) -> anyhow::Result<u8> {
+    let options = EvaluateOptions {
+        out: arguments.out.unwrap_or_else(|| arguments.run.clone()),
+        run: arguments.run,
+        data: arguments.data,
+        part: arguments.split,
+        baselines: arguments.baseline,
+        device: arguments.device,
+    };
+    let progress = Progress::new();
+    let summary = evaluate(&options, &|event| progress.show(event))?;
+    progress.finish();
+    for warning in &summary.evaluation.warnings {
+        eprintln!("warning: {warning}");
+    }
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&summary.evaluation)?);
+    } else {
+        let e = &summary.evaluation;
+        println!(
+            "split {}: {} people enrolled once, {} probes, {} genuine and {} impostor pairs",
+            e.split, e.enrolled, e.probes, e.genuine_pairs, e.impostor_pairs
+        );
+        println!("{}", evaluation_table(e));
+        println!("{}", summary.json.display());
+        println!("{}", summary.sheet.display());
+    }
+    Ok(OK)
 }
 
 /// Lists what was wrong, and the exit code that follows from it.

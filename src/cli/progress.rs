@@ -1,6 +1,7 @@
 //! Progress bars on stderr; nothing where stderr is no terminal.
 
 use crate::pipeline::Event;
+use crate::train::{Losses, TrainEvent};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::sync::Mutex;
 
@@ -16,15 +17,14 @@ impl Progress {
     pub(super) fn show(&self, event: Event) {
         let mut bar = self.bar.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         match event {
+            Event::Train(event) => show_training(&mut bar, event),
+            Event::EmbeddingsReady { count } => eprintln!("compared {count} captures"),
             Event::DeviceChosen { name, reason } => eprintln!("device: {name} ({reason})"),
             Event::CapturesFound { total } => {
-                let style = ProgressStyle::with_template(
+                *bar = Some(styled(
+                    total,
                     "{wide_bar} {pos}/{len} captures, {per_sec}, {eta} left  {msg}",
-                );
-                *bar = Some(
-                    ProgressBar::new(total as u64)
-                        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())),
-                );
+                ));
             }
             Event::CaptureFinished { name } => {
                 if let Some(bar) = bar.as_ref() {
@@ -41,4 +41,54 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+fn styled(total: usize, template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template);
+    ProgressBar::new(total as u64)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn show_training(bar: &mut Option<ProgressBar>, event: TrainEvent) {
+    // Above the bar where there is one, plain lines where stderr is no terminal.
+    let say = |bar: &Option<ProgressBar>, line: String| match bar {
+        Some(bar) if !bar.is_hidden() => bar.println(line),
+        _ => eprintln!("{line}"),
+    };
+    match event {
+        TrainEvent::Started { samples, people, epochs, steps_per_epoch, resumed } => {
+            eprintln!("training on {samples} captures of {people} people");
+            if resumed > 0 {
+                eprintln!("going on after epoch {resumed} of {epochs}");
+            }
+            let steps = epochs * steps_per_epoch;
+            let new =
+                styled(steps, "{wide_bar} step {pos}/{len}, {per_sec}, {eta} left, loss {msg}");
+            new.set_position((resumed * steps_per_epoch) as u64);
+            new.reset_eta();
+            *bar = Some(new);
+        }
+        TrainEvent::StepFinished { loss, .. } => {
+            if let Some(bar) = bar.as_ref() {
+                bar.set_message(format!("{loss:.3}"));
+                bar.inc(1);
+            }
+        }
+        TrainEvent::EpochFinished { epoch, losses, learning_rate } => {
+            say(bar, format!("epoch {epoch}: {}, rate {learning_rate:.1e}", describe(&losses)));
+        }
+        TrainEvent::CheckpointWritten { path } => {
+            say(bar, format!("checkpoint {}", path.display()));
+        }
+        TrainEvent::Warning { text } => say(bar, format!("warning: {text}")),
+    }
+}
+
+fn describe(losses: &Losses) -> String {
+    let mut text = format!("loss {:.3}, identity {:.3}", losses.total, losses.identity);
+    for (task, loss) in &losses.tasks {
+        let adversary = losses.adversarial.get(task).copied().unwrap_or(f64::NAN);
+        text.push_str(&format!(", {task} {loss:.3} (adversary {adversary:.3})"));
+    }
+    text
 }

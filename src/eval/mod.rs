@@ -1,9 +1,11 @@
 //! How well it recognises, in numbers. Plain functions on scores; nothing here knows of networks
 //! or devices. A figure that is not defined is an [`Undefined`] with its reason, never a number.
 
+mod evaluation;
 mod identification;
 mod roc;
 
+pub use evaluation::{Evaluation, Figure, IdentityResult, MethodResult, TaskResult};
 pub use identification::{Ranking, rank_gallery, rank_k};
 pub use roc::{macro_auc, roc_auc};
 

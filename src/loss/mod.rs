@@ -24,7 +24,7 @@ mod finite_difference {
         let input =
             Tensor::<2>::from_data(TensorData::new(values.to_vec(), shape), &device).require_grad();
         let gradients = loss(input.clone()).backward();
-        let analytic = input.grad(&gradients).unwrap().into_data().to_vec::<f32>().unwrap();
+        let analytic = input.grad(&gradients).unwrap().into_data().try_to_vec::<f32>().unwrap();
         let plain = Device::flex();
         let at = |values: Vec<f32>| {
             f64::from(

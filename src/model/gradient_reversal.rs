@@ -23,10 +23,10 @@ mod tests {
         let values = [1.0f32, -2.5, 1e-7, 3e6];
         let x = Tensor::<1>::from_data(TensorData::from(values), &device).require_grad();
         let y = reverse_gradient(x.clone(), 0.3);
-        assert_eq!(y.clone().into_data().to_vec::<f32>().unwrap(), values);
+        assert_eq!(y.clone().into_data().try_to_vec::<f32>().unwrap(), values);
         let weights = Tensor::<1>::from_data(TensorData::from([1.0f32, 2.0, 3.0, 4.0]), &device);
         let gradients = (y * weights).sum().backward();
-        let gradient = x.grad(&gradients).unwrap().into_data().to_vec::<f32>().unwrap();
+        let gradient = x.grad(&gradients).unwrap().into_data().try_to_vec::<f32>().unwrap();
         for (got, want) in gradient.iter().zip([-0.3, -0.6, -0.9, -1.2]) {
             assert!((got - want).abs() < 1e-6, "{gradient:?}");
         }

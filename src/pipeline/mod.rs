@@ -1,12 +1,17 @@
 //! The commands' work as functions. They emit [`Event`]s and return summaries; they print
 //! nothing, so that a terminal, a test or another program can drive them alike.
 
+mod evaluate;
 mod preprocess;
+mod train;
 
-pub use preprocess::{PreprocessOptions, PreprocessSummary, preprocess};
+pub use evaluate::{Baseline, EvaluateError, EvaluateOptions, EvaluateSummary, evaluate};
+pub use preprocess::{PreprocessError, PreprocessOptions, PreprocessSummary, preprocess};
+pub use train::{TrainOptions, TrainRunError, read_train_config, train};
 
 use crate::gpu::{AdapterChoice, DeviceRequest, Gpu, GpuError, choose_adapter, list_adapters};
 use crate::reconstruct::Compute;
+use crate::train::TrainEvent;
 
 /// What happens while a command works.
 #[derive(Clone, Debug)]
@@ -17,6 +22,9 @@ pub enum Event {
     CapturesFound { total: usize },
     /// One capture is through: done, skipped as unchanged, or failed.
     CaptureFinished { name: String },
+    Train(TrainEvent),
+    /// The network has looked at all captures.
+    EmbeddingsReady { count: usize },
 }
 
 /// Consumes events; called from several threads.

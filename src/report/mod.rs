@@ -1,5 +1,10 @@
 //! What people look at: previews, contact sheets, tables.
 
+mod contact_sheet;
 mod preview;
+mod table;
+mod text;
 
-pub use preview::preview;
+pub use contact_sheet::{Match, MatchRow, contact_sheet};
+pub use preview::{preview, sample_picture};
+pub use table::evaluation_table;

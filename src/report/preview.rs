@@ -1,5 +1,6 @@
 //! One strip per capture: lit image, normals, albedo, depth as a shaded surface, residual.
 
+use crate::dataset::{Modality, Sample};
 use crate::io::Picture;
 use crate::maps::{ImageStack, Plane, Size};
 use crate::reconstruct::Reconstruction;
@@ -98,4 +99,17 @@ fn quantile(plane: &Plane<f32>, share: f64) -> f32 {
     }
     let at = ((values.len() - 1) as f64 * share) as usize;
     *values.select_nth_unstable_by(at, f32::total_cmp).1
+}
+
+/// A network's input as a picture: standardised values around middle grey, normals in the usual
+/// colours.
+pub fn sample_picture(sample: &Sample, modality: Modality) -> Picture {
+    let size = Size::new(sample.side, sample.side);
+    Picture::from_fn(size, |p| {
+        let value = |channel: usize| sample.channel(channel)[p];
+        match modality {
+            Modality::Normals => [0, 1, 2].map(|c| byte(0.5 * (value(c) + 1.0))),
+            Modality::Albedo | Modality::Depth => [byte(0.5 + 0.2 * value(0)); 3],
+        }
+    })
 }

@@ -1,0 +1,196 @@
+//! Checkpoints: a folder written whole, with hashes of what is in it.
+//!
+//! `weights.safetensors` holds the network under its parameter names, `optimizer.bpk` the
+//! optimiser's state, `checkpoint.json` the rest. A damaged checkpoint is refused by name.
+
+use crate::io::{IoError, StagedFolder, write_atomically};
+use crate::model::{MultiTaskNetwork, NetworkConfig};
+use burn::module::Module;
+use burn::optim::{AdamWConfig, ModuleOptimizer};
+use burn::store::{ModuleSnapshot, SafetensorsStore};
+use burn::tensor::{Bytes, Device};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+pub const CHECKPOINT_FOLDER: &str = "checkpoints";
+const WEIGHTS: &str = "weights.safetensors";
+const OPTIMIZER: &str = "optimizer.bpk";
+const RECORD: &str = "checkpoint.json";
+/// Checkpoints kept; the one before the last serves when the last is damaged.
+const KEPT: usize = 2;
+
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    #[error(transparent)]
+    Io(#[from] IoError),
+    #[error("{path}: the checkpoint is damaged ({reason}); delete it and train on from the one before", path = .path.display())]
+    Damaged { path: PathBuf, reason: String },
+    #[error("{path}: the checkpoint is of another architecture ({difference}); evaluate it with its own run folder, or train again", path = .path.display())]
+    OtherArchitecture { path: PathBuf, difference: String },
+    #[error("{path}: holds no checkpoint; run `lumiface train` first", path = .0.display())]
+    Missing(PathBuf),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    format: u32,
+    network: NetworkConfig,
+    /// Epochs that are done.
+    epoch: usize,
+    /// SHA-256 of each file.
+    files: BTreeMap<String, String>,
+}
+
+const FORMAT: u32 = 1;
+
+/// A training state between two epochs.
+pub struct Checkpoint {
+    pub network: MultiTaskNetwork,
+    pub optimizer: ModuleOptimizer,
+    /// Epochs that are done.
+    pub epoch: usize,
+    /// Damaged checkpoints that were passed over, one line each.
+    pub warnings: Vec<String>,
+}
+
+fn hash(bytes: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(bytes))
+}
+
+/// Writes `<run>/checkpoints/epoch-NNNN`, then drops all but the newest.
+pub fn save(
+    run: &Path,
+    config: &NetworkConfig,
+    network: &MultiTaskNetwork,
+    optimizer: &ModuleOptimizer,
+    epoch: usize,
+) -> Result<PathBuf, CheckpointError> {
+    let folder = run.join(CHECKPOINT_FOLDER).join(format!("epoch-{epoch:04}"));
+    let unwritable = |reason: String| IoError::unsuitable(&folder, reason);
+    let mut store = SafetensorsStore::from_bytes(None);
+    network
+        .valid()
+        .save_into(&mut store)
+        .and_then(|()| store.get_bytes())
+        .map(|weights| (WEIGHTS, weights))
+        .map_err(|e| unwritable(e.to_string()))
+        .and_then(|weights| {
+            let state = optimizer.into_bytes().map_err(|e| unwritable(e.to_string()))?;
+            Ok([weights, (OPTIMIZER, state.to_vec())])
+        })
+        .and_then(|contents| {
+            let staged = StagedFolder::create(&folder)?;
+            let mut files = BTreeMap::new();
+            for (name, bytes) in contents {
+                write_atomically(&staged.path(name), |out| out.write_all(&bytes))?;
+                files.insert(name.to_string(), hash(&bytes));
+            }
+            let record = Record { format: FORMAT, network: config.clone(), epoch, files };
+            let json =
+                serde_json::to_vec_pretty(&record).map_err(|e| unwritable(e.to_string()))?;
+            write_atomically(&staged.path(RECORD), |out| out.write_all(&json))?;
+            staged.commit()
+        })?;
+    for old in folders(run).iter().rev().skip(KEPT) {
+        std::fs::remove_dir_all(old).map_err(|e| IoError::from_system(old, e))?;
+    }
+    Ok(folder)
+}
+
+/// Checkpoint folders of a run, oldest first.
+fn folders(run: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(run.join(CHECKPOINT_FOLDER)) else { return Vec::new() };
+    let mut folders: Vec<PathBuf> = entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("epoch-")))
+        .collect();
+    folders.sort();
+    folders
+}
+
+/// The newest checkpoint that is whole; damaged ones are passed over with a warning.
+///
+/// # Errors
+/// No checkpoint at all, none that is whole, or one of another architecture.
+pub fn load_latest(
+    run: &Path,
+    config: &NetworkConfig,
+    optimizer: &AdamWConfig,
+    device: &Device,
+) -> Result<Checkpoint, CheckpointError> {
+    let mut warnings = Vec::new();
+    let mut last_error = None;
+    for folder in folders(run).iter().rev() {
+        match load(folder, config, optimizer, device) {
+            Ok(checkpoint) => return Ok(Checkpoint { warnings, ..checkpoint }),
+            Err(error @ CheckpointError::OtherArchitecture { .. }) => return Err(error),
+            Err(error) => {
+                warnings.push(error.to_string());
+                last_error = Some(error);
+            }
+        }
+    }
+    Err(last_error.unwrap_or_else(|| CheckpointError::Missing(run.to_path_buf())))
+}
+
+fn load(
+    folder: &Path,
+    config: &NetworkConfig,
+    optimizer: &AdamWConfig,
+    device: &Device,
+) -> Result<Checkpoint, CheckpointError> {
+    let damaged = |reason: String| CheckpointError::Damaged { path: folder.to_path_buf(), reason };
+    let record: Record = std::fs::read(folder.join(RECORD))
+        .map_err(|e| e.to_string())
+        .and_then(|bytes| serde_json::from_slice(&bytes).map_err(|e| e.to_string()))
+        .map_err(|e| damaged(format!("{RECORD}: {e}")))?;
+    if record.format != FORMAT {
+        return Err(damaged(format!("format {} is not known", record.format)));
+    }
+    if record.network != *config {
+        return Err(CheckpointError::OtherArchitecture {
+            path: folder.to_path_buf(),
+            difference: difference(&record.network, config),
+        });
+    }
+    let read = |name: &str| {
+        let bytes =
+            std::fs::read(folder.join(name)).map_err(|e| damaged(format!("{name}: {e}")))?;
+        if record.files.get(name) != Some(&hash(&bytes)) {
+            return Err(damaged(format!("{name} was cut or changed")));
+        }
+        Ok(bytes)
+    };
+    let mut network = config.init(device);
+    let mut store = SafetensorsStore::from_bytes(Some(read(WEIGHTS)?));
+    let applied = network.load_from(&mut store).map_err(|e| damaged(e.to_string()))?;
+    if let Some(unused) = applied.unused.first() {
+        return Err(damaged(format!("{WEIGHTS} holds `{unused}`, which the network has not")));
+    }
+    let optimizer = optimizer
+        .init()
+        .from_bytes(Bytes::from_bytes_vec(read(OPTIMIZER)?))
+        .map_err(|e| damaged(format!("{OPTIMIZER}: {e}")))?;
+    Ok(Checkpoint { network, optimizer, epoch: record.epoch, warnings: Vec::new() })
+}
+
+fn difference(stored: &NetworkConfig, wanted: &NetworkConfig) -> String {
+    if stored.width != wanted.width || stored.blocks != wanted.blocks {
+        return format!(
+            "width {} and blocks {:?} instead of {} and {:?}",
+            stored.width, stored.blocks, wanted.width, wanted.blocks
+        );
+    }
+    if stored.identities != wanted.identities {
+        return format!("{} identities instead of {}", stored.identities, wanted.identities);
+    }
+    let names = |config: &NetworkConfig| {
+        let tasks: Vec<_> =
+            config.tasks.iter().map(|t| format!("{} ({})", t.name, t.classes)).collect();
+        if tasks.is_empty() { "no tasks".to_string() } else { tasks.join(", ") }
+    };
+    format!("{} instead of {}", names(stored), names(wanted))
+}

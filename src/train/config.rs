@@ -1,0 +1,261 @@
+//! What a training run is told: one TOML file, resolved once and stored with the run.
+
+use crate::capture::LABEL_COLUMNS;
+use crate::config::did_you_mean;
+use crate::dataset::{AugmentConfig, Modality, SplitConfig};
+use crate::loss::MagFaceConfig;
+use crate::model::{NetworkConfig, TaskShape};
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    pub modality: Modality,
+    /// Side of the network's input in pixels, a multiple of 32 fits best.
+    pub input_side: usize,
+    /// Of weights, order and augmentation.
+    #[serde(default)]
+    pub seed: u64,
+    pub split: SplitConfig,
+    #[serde(default)]
+    pub network: NetworkOptions,
+    #[serde(default)]
+    pub identity: IdentityConfig,
+    /// In the order in which their features are split off; none is identity alone.
+    #[serde(default)]
+    pub tasks: Vec<TaskConfig>,
+    #[serde(default)]
+    pub augment: AugmentConfig,
+    pub optimizer: OptimizerConfig,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NetworkOptions {
+    /// Channels of the first stage.
+    pub width: usize,
+    /// Blocks of the four stages.
+    pub blocks: [usize; 4],
+}
+
+impl Default for NetworkOptions {
+    /// iResNet18.
+    fn default() -> Self {
+        Self { width: 64, blocks: [2, 2, 2, 2] }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct IdentityConfig {
+    /// Weight of the identity loss in the sum.
+    pub weight: f64,
+    pub magface: MagFaceConfig,
+}
+
+impl Default for IdentityConfig {
+    fn default() -> Self {
+        Self { weight: 1.0, magface: MagFaceConfig::default() }
+    }
+}
+
+/// One attribute to predict, and to keep out of identity.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskConfig {
+    /// A label column.
+    pub name: String,
+    /// Label values in order of class; `*` stands for every other value.
+    pub classes: Vec<String>,
+    /// Weight of the task's loss in the sum.
+    #[serde(default = "one")]
+    pub weight: f64,
+    /// Weight of the adversary's loss in the sum.
+    #[serde(default = "one")]
+    pub adversarial_weight: f64,
+    /// Focal weight of each class; 1 where empty.
+    #[serde(default)]
+    pub alpha: Vec<f32>,
+    /// Focal focus of each class; 0 where empty.
+    #[serde(default)]
+    pub gamma: Vec<f32>,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OptimizerConfig {
+    pub epochs: usize,
+    pub batch_size: usize,
+    /// Adam's, at the start of each cosine period.
+    pub learning_rate: f64,
+    /// At the end of each period.
+    #[serde(default = "min_learning_rate")]
+    pub min_learning_rate: f64,
+    /// Epochs of one cosine period (Loshchilov and Hutter 2017); 0 is one period for the run.
+    #[serde(default)]
+    pub restart_epochs: usize,
+    #[serde(default)]
+    pub weight_decay: f32,
+    /// Epochs between checkpoints; the last epoch always writes one.
+    #[serde(default = "checkpoint_epochs")]
+    pub checkpoint_epochs: usize,
+}
+
+fn min_learning_rate() -> f64 {
+    1e-6
+}
+
+fn checkpoint_epochs() -> usize {
+    5
+}
+
+impl OptimizerConfig {
+    /// Learning rate at a point of the run, `epoch` counting fractions: cosine annealing with
+    /// warm restarts (Loshchilov and Hutter 2017, "SGDR", eq. 5).
+    pub fn learning_rate_at(&self, epoch: f64) -> f64 {
+        let period = if self.restart_epochs > 0 { self.restart_epochs } else { self.epochs } as f64;
+        let phase = (epoch % period) / period;
+        let share = 0.5 * (1.0 + (std::f64::consts::PI * phase).cos());
+        self.min_learning_rate + (self.learning_rate - self.min_learning_rate) * share
+    }
+}
+
+impl TrainConfig {
+    /// What makes the configuration impossible, if anything.
+    pub fn check(&self) -> Result<(), String> {
+        let positive = |name: &str, value: f64| {
+            if value > 0.0 { Ok(()) } else { Err(format!("{name} is {value}; it must be above 0")) }
+        };
+        if self.input_side < 32 {
+            return Err(format!(
+                "input_side is {}; the backbone halves five times, so at least 32 is needed",
+                self.input_side
+            ));
+        }
+        positive("optimizer.epochs", self.optimizer.epochs as f64)?;
+        positive("optimizer.learning_rate", self.optimizer.learning_rate)?;
+        positive("optimizer.checkpoint_epochs", self.optimizer.checkpoint_epochs as f64)?;
+        positive("network.width", self.network.width as f64)?;
+        positive("augment.min_crop", f64::from(self.augment.min_crop))?;
+        positive("identity.magface.min_length", self.identity.magface.min_length)?;
+        if self.optimizer.batch_size < 2 {
+            return Err("optimizer.batch_size is below 2; batch norm needs two samples".into());
+        }
+        if self.network.blocks.iter().any(|&blocks| blocks < 2) {
+            return Err("network.blocks has a stage of fewer than 2 blocks".into());
+        }
+        let magface = &self.identity.magface;
+        if magface.max_length <= magface.min_length {
+            return Err("identity.magface.max_length must be above min_length".into());
+        }
+        for (index, task) in self.tasks.iter().enumerate() {
+            task.check()?;
+            if self.tasks[..index].iter().any(|other| other.name == task.name) {
+                return Err(format!("the task `{}` is listed twice", task.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// The architecture for so many training identities.
+    pub fn network(&self, identities: usize) -> NetworkConfig {
+        NetworkConfig {
+            width: self.network.width,
+            blocks: self.network.blocks,
+            identities,
+            tasks: self
+                .tasks
+                .iter()
+                .map(|task| TaskShape { name: task.name.clone(), classes: task.classes.len() })
+                .collect(),
+        }
+    }
+}
+
+impl TaskConfig {
+    fn check(&self) -> Result<(), String> {
+        let name = &self.name;
+        if !LABEL_COLUMNS.contains(&name.as_str()) {
+            return Err(format!(
+                "unknown task `{name}`{}; known: {}",
+                did_you_mean(name, &LABEL_COLUMNS),
+                LABEL_COLUMNS.join(", ")
+            ));
+        }
+        let classes = self.classes.len();
+        if classes < 2 {
+            return Err(format!("the task `{name}` has {classes} classes; at least 2 are needed"));
+        }
+        for (what, values) in [("alpha", &self.alpha), ("gamma", &self.gamma)] {
+            if !values.is_empty() && values.len() != classes {
+                return Err(format!(
+                    "the task `{name}` has {classes} classes, but {} values of {what}",
+                    values.len()
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    pub fn focal(&self) -> crate::loss::FocalConfig {
+        let or = |values: &Vec<f32>, default: f32| {
+            if values.is_empty() { vec![default; self.classes.len()] } else { values.clone() }
+        };
+        crate::loss::FocalConfig { alpha: or(&self.alpha, 1.0), gamma: or(&self.gamma, 0.0) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALLEST: &str = "
+        modality = 'albedo'
+        input_side = 64
+        [split]
+        gallery_count = 2
+        [optimizer]
+        epochs = 10
+        batch_size = 8
+        learning_rate = 1e-3
+    ";
+
+    fn parse(extra: &str) -> TrainConfig {
+        toml::from_str(&format!("{SMALLEST}\n{extra}")).unwrap()
+    }
+
+    #[test]
+    fn impossible_settings_say_which_and_why() {
+        assert_eq!(parse("").check(), Ok(()));
+        let message = parse("[[tasks]]\nname='spectacle'\nclasses=['no','yes']").check();
+        assert!(message.unwrap_err().contains("did you mean `spectacles`?"));
+        let message = parse("[[tasks]]\nname='pose'\nclasses=['1','*']\nalpha=[1.0]").check();
+        assert!(message.unwrap_err().contains("2 classes, but 1 values of alpha"));
+        let mut config = parse("");
+        config.optimizer.batch_size = 1;
+        assert!(config.check().unwrap_err().contains("batch_size"));
+        config.optimizer.learning_rate = f64::NAN;
+        assert!(config.check().unwrap_err().contains("learning_rate"));
+    }
+
+    #[test]
+    fn the_learning_rate_falls_and_restarts() {
+        let mut optimizer = parse("").optimizer;
+        optimizer.min_learning_rate = 1e-5;
+        assert!((optimizer.learning_rate_at(0.0) - 1e-3).abs() < 1e-12);
+        assert!((optimizer.learning_rate_at(5.0) - (1e-3 + 1e-5) / 2.0).abs() < 1e-12);
+        optimizer.restart_epochs = 5;
+        assert!((optimizer.learning_rate_at(5.0) - 1e-3).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_resolved_configuration_reads_back() {
+        let config = parse("[[tasks]]\nname='pose'\nclasses=['1','*']");
+        let text = toml::to_string(&config).unwrap();
+        assert_eq!(toml::from_str::<TrainConfig>(&text).unwrap(), config);
+    }
+}
