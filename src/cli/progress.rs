@@ -18,6 +18,12 @@ impl Progress {
         let mut bar = self.bar.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         match event {
             Event::Train(event) => show_training(&mut bar, event),
+            Event::StageStarted { name } => {
+                if let Some(bar) = bar.take() {
+                    bar.finish_and_clear();
+                }
+                eprintln!("{name}");
+            }
             Event::EmbeddingsReady { count } => eprintln!("compared {count} captures"),
             Event::DeviceChosen { name, reason } => eprintln!("device: {name} ({reason})"),
             Event::CapturesFound { total } => {

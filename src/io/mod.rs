@@ -6,7 +6,7 @@ mod picture;
 
 pub use atomic::{FolderLock, StagedFolder, TEMPORARY_PREFIX, write_atomically};
 pub use exr_map::{read_normals, read_plane, write_normals, write_plane};
-pub use picture::{GreyImage, Picture, read_grey, read_mask, write_mask};
+pub use picture::{GreyImage, Picture, read_grey, read_mask, read_picture, write_grey, write_mask};
 
 use std::path::{Path, PathBuf};
 

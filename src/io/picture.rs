@@ -1,7 +1,7 @@
 //! 8- and 16-bit images: captures in, previews and masks out.
 
 use super::{IoError, write_atomically};
-use crate::maps::{Mask, Pixels, Plane, Size};
+use crate::maps::{ImageStack, Mask, Pixels, Plane, Size};
 use image::{DynamicImage, ExtendedColorType, ImageEncoder, ImageReader};
 use std::path::Path;
 
@@ -46,6 +46,22 @@ fn decode(path: &Path) -> Result<DynamicImage, IoError> {
     reader.decode().map_err(|e| IoError::undecodable(path, e))
 }
 
+/// Writes one image of a stack as PNG, 8- or 16-bit as it is.
+///
+/// # Panics
+/// If the stack has no image of that index.
+pub fn write_grey(path: &Path, images: &ImageStack, index: usize) -> Result<(), IoError> {
+    let area = images.size.area();
+    let range = index * area..(index + 1) * area;
+    match &images.pixels {
+        Pixels::U8(values) => encode_png(path, &values[range], images.size, ExtendedColorType::L8),
+        Pixels::U16(values) => {
+            let bytes = bytemuck::cast_slice(&values[range]);
+            encode_png(path, bytes, images.size, ExtendedColorType::L16)
+        }
+    }
+}
+
 /// Writes a mask as an 8-bit PNG: 255 where defined, 0 elsewhere.
 pub fn write_mask(path: &Path, mask: &Mask) -> Result<(), IoError> {
     let values: Vec<u8> = mask.data.iter().map(|&defined| if defined { 255 } else { 0 }).collect();
@@ -57,6 +73,13 @@ pub fn read_mask(path: &Path) -> Result<Mask, IoError> {
     let grey = decode(path)?.into_luma8();
     let size = Size::new(grey.height() as usize, grey.width() as usize);
     Ok(Plane::new(size, grey.into_raw().into_iter().map(|value| value >= 128).collect()))
+}
+
+/// Reads any image as 8-bit RGB.
+pub fn read_picture(path: &Path) -> Result<Picture, IoError> {
+    let rgb = decode(path)?.into_rgb8();
+    let size = Size::new(rgb.height() as usize, rgb.width() as usize);
+    Ok(Picture { size, data: rgb.into_raw() })
 }
 
 /// An 8-bit RGB picture for people to look at.

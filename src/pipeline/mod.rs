@@ -1,10 +1,12 @@
 //! The commands' work as functions. They emit [`Event`]s and return summaries; they print
 //! nothing, so that a terminal, a test or another program can drive them alike.
 
+mod demo;
 mod evaluate;
 mod preprocess;
 mod train;
 
+pub use demo::{DemoError, DemoSummary, demo};
 pub use evaluate::{Baseline, EvaluateError, EvaluateOptions, EvaluateSummary, evaluate};
 pub use preprocess::{PreprocessError, PreprocessOptions, PreprocessSummary, preprocess};
 pub use train::{TrainOptions, TrainRunError, read_train_config, train};
@@ -18,6 +20,8 @@ use crate::train::TrainEvent;
 pub enum Event {
     /// The device that will do the work, and why.
     DeviceChosen { name: String, reason: String },
+    /// A command of several jobs begins the next.
+    StageStarted { name: String },
     /// So many captures will be looked at.
     CapturesFound { total: usize },
     /// One capture is through: done, skipped as unchanged, or failed.

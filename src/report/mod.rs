@@ -6,5 +6,5 @@ mod table;
 mod text;
 
 pub use contact_sheet::{Match, MatchRow, contact_sheet};
-pub use preview::{preview, sample_picture};
+pub use preview::{preview, sample_picture, stacked};
 pub use table::evaluation_table;

@@ -32,6 +32,20 @@ pub fn preview(images: &ImageStack, maps: &Reconstruction) -> Picture {
     strip
 }
 
+/// Pictures one below the other.
+pub fn stacked(pictures: &[Picture]) -> Picture {
+    let gap = 4;
+    let width = pictures.iter().map(|p| p.size.width).max().unwrap_or(1);
+    let height: usize = pictures.iter().map(|p| p.size.height + gap).sum();
+    let mut stack = Picture::filled(Size::new(height.max(1), width), BACKGROUND);
+    let mut top = 0;
+    for picture in pictures {
+        stack.paste(picture, top, 0);
+        top += picture.size.height + gap;
+    }
+    stack
+}
+
 fn lit_image(images: &ImageStack) -> Picture {
     let area = images.size.area();
     let first: Vec<f32> = (0..area).map(|p| images.pixels.get(p)).collect();

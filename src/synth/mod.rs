@@ -18,6 +18,7 @@
 mod face;
 mod person;
 mod render;
+mod writer;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,7 @@ use person::{Draws, mix};
 
 pub use person::Person;
 pub use render::render;
+pub use writer::SynthSet;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Gender {

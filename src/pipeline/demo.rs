@@ -1,0 +1,122 @@
+//! `demo`: the three jobs in a row on captures made in code; no data, no GPU, no settings.
+
+use super::{
+    Baseline, EvaluateError, EvaluateOptions, EvaluateSummary, Event, EventSink, PreprocessError,
+    PreprocessOptions, TrainOptions, TrainRunError, evaluate, preprocess, train,
+};
+use crate::capture::{Layout, LayoutOptions};
+use crate::dataset::{Manifest, Part, files};
+use crate::gpu::DeviceRequest;
+use crate::io::{FolderLock, IoError, read_picture, write_atomically};
+use crate::report::stacked;
+use crate::synth::SynthSet;
+use crate::train::TrainConfig;
+use std::path::{Path, PathBuf};
+
+/// Enough people to hold some back, small enough for minutes on two cores.
+const SET: SynthSet = SynthSet { people: 40, sessions_per_person: 6, side: 128, seed: 7 };
+const CONFIG: &str = include_str!("../../configs/demo.toml");
+const README: &str = include_str!("demo_readme.txt");
+/// People on the overview of maps.
+const OVERVIEW_ROWS: usize = 8;
+
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    #[error(transparent)]
+    Io(#[from] IoError),
+    #[error(transparent)]
+    Preprocess(#[from] PreprocessError),
+    #[error(transparent)]
+    Train(#[from] TrainRunError),
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+    #[error("{0}")]
+    Impossible(String),
+}
+
+#[derive(Clone, Debug)]
+pub struct DemoSummary {
+    pub evaluation: EvaluateSummary,
+    /// What a newcomer would want to open, with a word on each.
+    pub worth_opening: Vec<(PathBuf, &'static str)>,
+    pub problems: Vec<String>,
+}
+
+/// Renders captures, makes maps, trains and evaluates, all below `out`.
+pub fn demo(
+    out: &Path,
+    device: &DeviceRequest,
+    emit: EventSink<'_>,
+) -> Result<DemoSummary, DemoError> {
+    let _lock = FolderLock::acquire(out)?;
+    let (captures, maps, run) = (out.join("captures"), out.join("maps"), out.join("run"));
+    let stage = |name: &str| emit(Event::StageStarted { name: name.to_string() });
+
+    stage("1/4 rendering captures of 40 people who do not exist");
+    SET.write(&captures)?;
+
+    stage("2/4 preprocess: normals, albedo and depth");
+    let made = preprocess(
+        &PreprocessOptions {
+            root: captures.clone(),
+            layout: Layout::Photoface,
+            layout_options: LayoutOptions::default(),
+            out: maps.clone(),
+            device: device.clone(),
+            force: false,
+        },
+        emit,
+    )?;
+    let overview = out.join("maps.png");
+    write_overview(&maps, &overview)?;
+
+    stage("3/4 train: the multi-task network on albedo");
+    let config: TrainConfig =
+        toml::from_str(CONFIG).map_err(|e| DemoError::Impossible(e.to_string()))?;
+    train(
+        &TrainOptions {
+            config,
+            data: maps.clone(),
+            out: run.clone(),
+            device: device.clone(),
+            fresh: false,
+        },
+        emit,
+    )?;
+
+    stage("4/4 evaluate: people whom training never saw");
+    let evaluation = evaluate(
+        &EvaluateOptions {
+            run: run.clone(),
+            data: maps,
+            part: Part::Gallery,
+            baselines: vec![Baseline::Raw, Baseline::Albedo, Baseline::Normals],
+            device: device.clone(),
+            out: out.to_path_buf(),
+        },
+        emit,
+    )?;
+    let readme = out.join("README.txt");
+    write_atomically(&readme, |file| file.write_all(README.as_bytes()))?;
+    let worth_opening = vec![
+        (overview, "lit image, normals, albedo, depth, residual of eight people"),
+        (evaluation.sheet.clone(), "who was recognised as whom"),
+        (evaluation.json.clone(), "the figures"),
+        (readme, "what every file is, and what to try next"),
+    ];
+    Ok(DemoSummary { evaluation, worth_opening, problems: made.problems })
+}
+
+/// The previews of one session each of the first people, one below the other.
+fn write_overview(maps: &Path, path: &Path) -> Result<(), IoError> {
+    let manifest = Manifest::read(maps)?;
+    let mut pictures = Vec::new();
+    let mut last_id = "";
+    for row in &manifest.rows {
+        if row.id != last_id && pictures.len() < OVERVIEW_ROWS {
+            pictures.push(read_picture(&manifest.path(row, files::PREVIEW))?);
+            last_id = &row.id;
+        }
+    }
+    stacked(&pictures).write(path)
+}
