@@ -29,12 +29,18 @@ pub(super) fn find(root: &Path, label_file: Option<&Path>) -> Result<Inventory, 
     for id_folder in subfolders(root)? {
         for session_folder in subfolders(&id_folder)? {
             let (id, session) = (file_name(&id_folder), file_name(&session_folder));
+            let found = match read_session(&session_folder) {
+                // Neither images nor lights: notes, or a folder of maps below the same root.
+                Ok(None) => continue,
+                Ok(Some(found)) => Ok(found),
+                Err(error) => Err(error),
+            };
             let row = labels.remove(&(id.clone(), session.clone()));
             let mut warnings: Vec<String> = unlabelled_warning.iter().cloned().collect();
             if row.is_none() && unlabelled_warning.is_none() {
                 warnings.push("no row in the label table".into());
             }
-            match read_session(&session_folder) {
+            match found {
                 Ok((images, lights)) => inventory.captures.push(CaptureSource {
                     id,
                     session,
@@ -51,7 +57,7 @@ pub(super) fn find(root: &Path, label_file: Option<&Path>) -> Result<Inventory, 
     let label_file = label_file.unwrap_or(&default_label_file);
     for (id, session) in labels.into_keys() {
         inventory.problems.push(format!(
-            "{}: the row {id}/{session} names a folder that is missing; restore it or delete the row",
+            "{}: the row {id}/{session} names a folder that is missing or empty; restore it or delete the row",
             label_file.display()
         ));
     }
@@ -76,8 +82,9 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Images by number and their lights. The light file says how many images there should be.
-fn read_session(folder: &Path) -> Result<(Vec<PathBuf>, Lights), CaptureError> {
+/// Images by number and their lights, or `None` where the folder holds neither. The light file
+/// says how many images there should be.
+fn read_session(folder: &Path) -> Result<Option<(Vec<PathBuf>, Lights)>, CaptureError> {
     let mut light_file = None;
     let mut numbered = BTreeMap::new();
     let entries = std::fs::read_dir(folder).map_err(|e| IoError::from_system(folder, e))?;
@@ -92,6 +99,9 @@ fn read_session(folder: &Path) -> Result<(Vec<PathBuf>, Lights), CaptureError> {
         {
             numbered.insert(number, path);
         }
+    }
+    if light_file.is_none() && numbered.is_empty() {
+        return Ok(None);
     }
     let light_file = light_file.ok_or_else(|| {
         CaptureError::malformed(
@@ -121,7 +131,7 @@ fn read_session(folder: &Path) -> Result<(Vec<PathBuf>, Lights), CaptureError> {
             })
         })
         .collect();
-    Ok((images, lights))
+    Ok(Some((images, lights)))
 }
 
 /// Reads zenith and azimuth of each image in turn, in degrees, separated by any white space or
