@@ -1,1 +1,203 @@
-fn main(){}
+//! Solve and integration in megapixels a second, on the CPU and on a GPU, beside NumPy and SciPy
+//! doing the same work in the same session.
+//!
+//!     cargo bench --bench stereo
+//!
+//! `LUMIFACE_PYTHON` names a Python that has numpy and scipy; without one the peers are left out.
+//! `LUMIFACE_GPU=cpu` leaves out the GPU, `LUMIFACE_GPU=gpu:NAME` names one.
+//!
+//! Two sizes: a Photoface capture, which is what users have, and 2048², whose 100 MB of maps lie
+//! beyond most caches. Each figure is the median of repetitions after a warm-up; the spread is
+//! half the distance between the quartiles.
+
+use lumiface::geometry::light_from_zenith_azimuth;
+use lumiface::gpu::{Gpu, choose_adapter, list_adapters};
+use lumiface::integrate::frankot_chellappa;
+use lumiface::maps::{ImageStack, Lights, Mask, Pixels, Plane, Size};
+use lumiface::stereo::{LeastSquares, SurfaceMaps};
+use rayon::prelude::*;
+use std::time::Instant;
+
+const REPETITIONS: usize = 15;
+
+struct Timing {
+    seconds: Vec<f64>,
+}
+
+impl Timing {
+    fn of(mut work: impl FnMut()) -> Self {
+        work();
+        let seconds = (0..REPETITIONS)
+            .map(|_| {
+                let start = Instant::now();
+                work();
+                start.elapsed().as_secs_f64()
+            })
+            .collect();
+        Self::new(seconds)
+    }
+
+    fn new(mut seconds: Vec<f64>) -> Self {
+        seconds.sort_by(f64::total_cmp);
+        Self { seconds }
+    }
+
+    fn quantile(&self, share: f64) -> f64 {
+        self.seconds[((self.seconds.len() - 1) as f64 * share).round() as usize]
+    }
+
+    fn median(&self) -> f64 {
+        self.quantile(0.5)
+    }
+
+    fn spread_percent(&self) -> f64 {
+        50.0 * (self.quantile(0.75) - self.quantile(0.25)) / self.median()
+    }
+}
+
+fn line(name: &str, timing: &Timing, pixels: usize, note: &str) {
+    let rate = pixels as f64 / timing.median() / 1e6;
+    let spread = timing.spread_percent();
+    println!("{name:<42} {rate:>9.1} Mpx/s ± {spread:>4.1} %  {note}");
+}
+
+/// Bytes a second of a copy by all cores, reads and writes counted.
+fn copy_bandwidth() -> f64 {
+    let source = vec![1u8; 256 << 20];
+    let mut target = vec![0u8; source.len()];
+    let chunk = source.len().div_ceil(rayon::current_num_threads());
+    let timing = Timing::of(|| {
+        target
+            .par_chunks_mut(chunk)
+            .zip(source.par_chunks(chunk))
+            .for_each(|(target, source)| target.copy_from_slice(source));
+    });
+    2.0 * source.len() as f64 / timing.median()
+}
+
+fn lights() -> Lights {
+    let azimuths = [130.0, 50.0, 310.0, 230.0];
+    Lights::directional(azimuths.map(|a| light_from_zenith_azimuth(30.0, a)).to_vec())
+}
+
+fn images(size: Size, sixteen_bit: bool) -> ImageStack {
+    let value = |i: usize| (i as u32).wrapping_mul(2_654_435_761);
+    let count = 4 * size.area();
+    let pixels = if sixteen_bit {
+        Pixels::U16((0..count).map(|i| (value(i) >> 16) as u16).collect())
+    } else {
+        Pixels::U8((0..count).map(|i| (value(i) >> 24) as u8).collect())
+    };
+    ImageStack::new(size, 4, pixels)
+}
+
+/// What one pixel of a solve moves at least: four raw values in, three normal components, albedo
+/// and residual out.
+fn least_bytes(sixteen_bit: bool) -> f64 {
+    (if sixteen_bit { 8.0 } else { 4.0 }) + 20.0
+}
+
+fn main() {
+    // `cargo test --benches` runs this too; it is a measurement, not a test.
+    if std::env::args().any(|argument| argument == "--test") {
+        return;
+    }
+    let threads = rayon::current_num_threads();
+    let bandwidth = copy_bandwidth();
+    println!("CPU: {threads} threads, copies at {:.1} GB/s", bandwidth / 1e9);
+    let request = std::env::var("LUMIFACE_GPU").unwrap_or_default();
+    let gpu = open_gpu(&request);
+    let solver = LeastSquares::new(&lights()).expect("well-conditioned lights");
+    let mut rates = Vec::new();
+
+    for size in [Size::new(756, 564), Size::new(2048, 2048)] {
+        let label = format!("{}x{}", size.width, size.height);
+        for sixteen_bit in [false, true] {
+            let bits = if sixteen_bit { 16 } else { 8 };
+            let stack = images(size, sixteen_bit);
+            let mut maps = SurfaceMaps::unset(size);
+            let timing = Timing::of(|| solver.solve_into(&stack, &mut maps));
+            let bytes = least_bytes(sixteen_bit);
+            let share = 100.0 * bytes * size.area() as f64 / timing.median() / bandwidth;
+            let note = format!("{bytes} B/px, {share:.0} % of copy bandwidth");
+            let name = format!("solve 4x{bits} bit {label}");
+            line(&format!("CPU {name}"), &timing, size.area(), &note);
+            rates.push((name.clone(), size.area() as f64 / timing.median()));
+            if let Some(gpu) = &gpu {
+                let prepared =
+                    gpu.least_squares.prepare(gpu, &solver, &stack).expect("buffers fit");
+                let timing = Timing::of(|| {
+                    gpu.least_squares.run(gpu, &prepared).expect("the kernel runs");
+                    gpu.wait().expect("the device answers");
+                });
+                let note = format!("{bytes} B/px at least, pixels on the device");
+                line(&format!("GPU {name}"), &timing, size.area(), &note);
+            }
+        }
+
+        let maps = solver.solve(&images(size, false));
+        let mask: Mask = Plane::filled(size, true);
+        let name = format!("integrate {label}");
+        let timing = Timing::of(|| drop(frankot_chellappa(&maps.normals, &mask)));
+        line(&format!("CPU {name}"), &timing, size.area(), "");
+        rates.push((name.clone(), size.area() as f64 / timing.median()));
+        // 2048² by matrix products takes a software rasteriser minutes.
+        if let Some(gpu) = gpu.as_ref().filter(|g| !g.summary.software || size.width < 1000) {
+            let timing = Timing::of(|| {
+                drop(gpu.frankot_chellappa.integrate(gpu, &maps.normals, &mask).expect("it fits"));
+            });
+            line(&format!("GPU {name}"), &timing, size.area(), "with upload and download");
+        }
+    }
+    run_peers(&rates);
+}
+
+fn open_gpu(request: &str) -> Option<Gpu> {
+    let adapters = list_adapters();
+    let adapter = if request.is_empty() {
+        adapters.first().cloned()
+    } else {
+        let request = request.parse().expect("LUMIFACE_GPU is auto, cpu, gpu or gpu:NAME");
+        choose_adapter(&request, &adapters).expect("LUMIFACE_GPU names an adapter").adapter
+    };
+    match adapter {
+        None => {
+            println!("GPU: none");
+            None
+        }
+        Some(adapter) => {
+            println!("GPU: {} ({})", adapter.name, adapter.kind);
+            Some(Gpu::open(&adapter).expect("the adapter opens"))
+        }
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct PeerTiming {
+    name: String,
+    pixels: usize,
+    seconds: Vec<f64>,
+}
+
+/// Runs NumPy and SciPy after us, and prints how many times faster we are.
+fn run_peers(rates: &[(String, f64)]) {
+    let python = std::env::var("LUMIFACE_PYTHON").unwrap_or_else(|_| "python3".into());
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers/stereo.py");
+    let output = match std::process::Command::new(&python).arg(script).output() {
+        Ok(output) if output.status.success() => output.stdout,
+        _ => {
+            println!("peers: left out, {python} has no numpy and scipy (set LUMIFACE_PYTHON)");
+            return;
+        }
+    };
+    for text in String::from_utf8_lossy(&output).lines() {
+        let peer: PeerTiming = serde_json::from_str(text).expect("the peer prints JSON lines");
+        let timing = Timing::new(peer.seconds);
+        // The bare product is less work than our solve, but it is the usual figure to beat.
+        let ours = peer.name.replace("pseudo-inverse alone", "solve 4x8 bit");
+        let rate = peer.pixels as f64 / timing.median();
+        let ratio = rates.iter().find(|(name, _)| *name == ours).map(|(_, ours)| ours / rate);
+        let note = ratio.map_or(String::new(), |r| format!("we are {r:.1}x as fast"));
+        line(&format!("NumPy/SciPy {}", peer.name), &timing, peer.pixels, &note);
+    }
+}

@@ -1,8 +1,8 @@
 //! Least squares over all lights: `g = L⁺ I`, `ρ = |g|`, `n = g / ρ` (Woodham 1980).
 //!
 //! The pseudo-inverse is the same for every pixel, so the solve is one small matrix product per
-//! pixel. It reads each raw value and writes each result once; in between, a block of pixels
-//! lives in the first-level cache. The loops are plain and vectorise; on x86-64 they are compiled
+//! pixel. It reads each raw value and writes each result once; in between, a pixel lives in
+//! registers, or for many lights in the first-level cache. The loops are plain and vectorise; on x86-64 they are compiled
 //! for AVX2 and AVX-512 too and chosen at run time.
 //!
 //! Twin of `shaders/least_squares.wgsl`.
@@ -179,6 +179,8 @@ fn solve_span_avx2<T: Copy + Into<f32>>(
 }
 
 /// Solves pixels `first..first + span.x.len()` of images of `area` pixels each.
+///
+/// The common light counts have their own copies, in which a pixel never leaves the registers.
 #[inline(always)]
 fn solve_span<T: Copy + Into<f32>>(
     solver: &LeastSquares,
@@ -188,33 +190,77 @@ fn solve_span<T: Copy + Into<f32>>(
     full_scale: f32,
     span: Span<'_>,
 ) {
-    /// Pixels a block: three accumulators of it fit the first-level cache with room to spare.
+    match solver.light_count() {
+        3 => solve_few::<3, T>(solver, values, area, first, full_scale, span),
+        4 => solve_few::<4, T>(solver, values, area, first, full_scale, span),
+        _ => solve_many(solver, values, area, first, full_scale, span),
+    }
+}
+
+/// Exactly K lights.
+#[inline(always)]
+fn solve_few<const K: usize, T: Copy + Into<f32>>(
+    solver: &LeastSquares,
+    values: &[T],
+    area: usize,
+    first: usize,
+    full_scale: f32,
+    span: Span<'_>,
+) {
+    let n = span.x.len();
+    let images: [&[T]; K] = std::array::from_fn(|j| &values[j * area + first..][..n]);
+    let rows: [[f32; 3]; K] = std::array::from_fn(|j| solver.light_rows[j]);
+    let columns: [[f32; 3]; K] = std::array::from_fn(|j| solver.inverse_columns[j]);
+    let (x, y, z) = (&mut span.x[..n], &mut span.y[..n], &mut span.z[..n]);
+    let (albedo, residual) = (&mut span.albedo[..n], &mut span.residual[..n]);
+    for i in 0..n {
+        let intensity: [f32; K] = std::array::from_fn(|j| images[j][i].into());
+        let mut g = [0.0f32; 3];
+        for j in 0..K {
+            g[0] += columns[j][0] * intensity[j];
+            g[1] += columns[j][1] * intensity[j];
+            g[2] += columns[j][2] * intensity[j];
+        }
+        let mut sum = 0.0f32;
+        for j in 0..K {
+            let model = rows[j][0] * g[0] + rows[j][1] * g[1] + rows[j][2] * g[2];
+            let difference = intensity[j] - model;
+            sum += difference * difference;
+        }
+        [x[i], y[i], z[i], albedo[i], residual[i]] = finish_pixel(g, sum, K, full_scale);
+    }
+}
+
+/// Any number of lights: a block of pixels is summed up image by image in the cache.
+#[inline(always)]
+fn solve_many<T: Copy + Into<f32>>(
+    solver: &LeastSquares,
+    values: &[T],
+    area: usize,
+    first: usize,
+    full_scale: f32,
+    span: Span<'_>,
+) {
+    /// Pixels a block: its five accumulators fit the first-level cache with room to spare.
     const BLOCK: usize = 512;
-    let unit = 1.0 / full_scale;
-    let residual_scale = unit / (solver.light_count() as f32).sqrt();
     let length = span.x.len();
-    let mut start = 0;
-    while start < length {
+    for start in (0..length).step_by(BLOCK) {
         let n = BLOCK.min(length - start);
         let range = start..start + n;
-        let (gx, gy, gz) = (
+        let (x, y, z) = (
             &mut span.x[range.clone()],
             &mut span.y[range.clone()],
             &mut span.z[range.clone()],
         );
-        let (albedo, residual) =
-            (&mut span.albedo[range.clone()], &mut span.residual[range.clone()]);
-        let image = |light: usize| {
-            let offset = light * area + first + start;
-            &values[offset..offset + n]
-        };
+        let (albedo, sums) = (&mut span.albedo[range.clone()], &mut span.residual[range]);
+        let image = |light: usize| &values[light * area + first + start..][..n];
 
-        gx.fill(0.0);
-        gy.fill(0.0);
-        gz.fill(0.0);
+        x.fill(0.0);
+        y.fill(0.0);
+        z.fill(0.0);
         for (light, &[ax, ay, az]) in solver.inverse_columns.iter().enumerate() {
             for (((value, x), y), z) in
-                image(light).iter().zip(gx.iter_mut()).zip(gy.iter_mut()).zip(gz.iter_mut())
+                image(light).iter().zip(x.iter_mut()).zip(y.iter_mut()).zip(z.iter_mut())
             {
                 let value: f32 = (*value).into();
                 *x += ax * value;
@@ -222,32 +268,48 @@ fn solve_span<T: Copy + Into<f32>>(
                 *z += az * value;
             }
         }
-
-        residual.fill(0.0);
+        sums.fill(0.0);
         for (light, &[lx, ly, lz]) in solver.light_rows.iter().enumerate() {
             for ((((value, x), y), z), sum) in
-                image(light).iter().zip(&*gx).zip(&*gy).zip(&*gz).zip(residual.iter_mut())
+                image(light).iter().zip(&*x).zip(&*y).zip(&*z).zip(sums.iter_mut())
             {
                 let value: f32 = (*value).into();
                 let difference = value - (lx * x + ly * y + lz * z);
                 *sum += difference * difference;
             }
         }
-
-        for ((((x, y), z), albedo), residual) in
-            gx.iter_mut().zip(gy).zip(gz).zip(albedo).zip(residual)
-        {
-            let length = (*x * *x + *y * *y + *z * *z).sqrt();
-            // 0 · ∞ is NaN: a pixel without light has no normal.
-            let inverse = 1.0 / length;
-            *x *= inverse;
-            *y *= inverse;
-            *z *= inverse;
-            *albedo = length * unit;
-            *residual = residual.sqrt() * residual_scale;
+        for i in 0..n {
+            [x[i], y[i], z[i], albedo[i], sums[i]] =
+                finish_pixel([x[i], y[i], z[i]], sums[i], solver.light_count(), full_scale);
         }
-        start += n;
     }
+}
+
+/// g and the sum of squared differences → n_x, n_y, n_z, ρ, residual.
+#[inline(always)]
+fn finish_pixel(g: [f32; 3], sum: f32, lights: usize, full_scale: f32) -> [f32; 5] {
+    let squared = g[0] * g[0] + g[1] * g[1] + g[2] * g[2];
+    // A pixel without light has no normal.
+    let inverse = if squared > 0.0 { inverse_square_root(squared) } else { f32::NAN };
+    let length = if squared > 0.0 { squared * inverse } else { 0.0 };
+    let mean = sum / lights as f32;
+    let residual = if mean > 0.0 { mean * inverse_square_root(mean) } else { 0.0 };
+    let unit = 1.0 / full_scale;
+    [g[0] * inverse, g[1] * inverse, g[2] * inverse, length * unit, residual * unit]
+}
+
+/// 1/√x for normal x > 0, to the last two bits of an f32.
+///
+/// An estimate from the exponent's bits and three Newton steps. Hardware square root and division
+/// take longer than all the rest of a pixel together; this is additions and multiplications,
+/// which every vector unit does at full rate.
+#[inline(always)]
+fn inverse_square_root(x: f32) -> f32 {
+    let mut y = f32::from_bits(0x5f37_59df - (x.to_bits() >> 1));
+    for _ in 0..3 {
+        y *= 1.5 - 0.5 * x * y * y;
+    }
+    y
 }
 
 #[cfg(test)]
@@ -321,7 +383,8 @@ mod tests {
     fn every_width_and_any_block_edge_agree() {
         let size = Size::new(37, 61);
         let lights = four_lights();
-        let values = (0..4 * size.area()).map(|i| (i * 2_654_435_761 >> 7) as u8).collect();
+        let values =
+            (0..4 * size.area()).map(|i| (i.wrapping_mul(2_654_435_761) >> 7) as u8).collect();
         let images = ImageStack::new(size, 4, Pixels::U8(values));
         let solver = LeastSquares::new(&lights).unwrap();
         let wide = solver.solve(&images);
@@ -336,10 +399,21 @@ mod tests {
             albedo: &mut narrow.albedo.data,
             residual: &mut narrow.residual.data,
         };
-        solve_span(&solver, raw, size.area(), 0, 255.0, span);
+        solve_many(&solver, raw, size.area(), 0, 255.0, span);
         assert_eq!(wide.albedo, narrow.albedo);
         assert_eq!(wide.residual, narrow.residual);
         assert_eq!(wide.normals, narrow.normals);
+    }
+
+    #[test]
+    fn the_inverse_square_root_is_good_to_the_last_bits() {
+        for exponent in -60..60 {
+            for step in 0..50 {
+                let x = (1.0 + step as f32 / 50.0) * 2.0f32.powi(exponent);
+                let error = f64::from(inverse_square_root(x)) * f64::from(x).sqrt() - 1.0;
+                assert!(error.abs() < 2.5e-7, "1/√{x:e} is off by {error:e}");
+            }
+        }
     }
 
     #[test]
