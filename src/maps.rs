@@ -246,7 +246,11 @@ impl Lights {
         }
         let singular_values = self.light_matrix().singular_values();
         let (largest, smallest) = (singular_values.max(), singular_values.min());
-        if smallest > largest * f64::from(f32::EPSILON) { largest / smallest } else { f64::INFINITY }
+        if smallest > largest * f64::from(f32::EPSILON) {
+            largest / smallest
+        } else {
+            f64::INFINITY
+        }
     }
 }
 

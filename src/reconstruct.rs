@@ -36,7 +36,9 @@ pub struct Reconstruction {
 /// Why a capture that loaded could not be solved.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconstructError {
-    #[error("the lights lie in a plane or nearly (condition number {0:.0}); add a light off that plane")]
+    #[error(
+        "the lights lie in a plane or nearly (condition number {0:.0}); add a light off that plane"
+    )]
     DegenerateLights(f64),
     #[error("no pixel is lit well enough to be part of the subject; retake the capture")]
     NothingLit,
@@ -72,8 +74,7 @@ pub fn reconstruct(
         Compute::Gpu(gpu) => {
             let stack = gpu.least_squares.prepare(gpu, &solver, images)?;
             gpu.least_squares.run(gpu, &stack)?;
-            let depth =
-                gpu.frankot_chellappa.integrate_surface(gpu, &stack.surface, &mask)?;
+            let depth = gpu.frankot_chellappa.integrate_surface(gpu, &stack.surface, &mask)?;
             (stack.surface.download(gpu)?, depth)
         }
     };

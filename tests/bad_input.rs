@@ -19,7 +19,11 @@ fn write_session(root: &Path, name: &str) {
         GrayImage::from_fn(40, 48, |c, r| {
             let (x, y) = ((c as f32 - 20.0) / 18.0, (24.0 - r as f32) / 18.0);
             let inside = 1.0 - x * x - y * y;
-            let shade = if inside > 0.0 { (x * light.x + y * light.y + inside.sqrt() * light.z).max(0.0) } else { 0.0 };
+            let shade = if inside > 0.0 {
+                (x * light.x + y * light.y + inside.sqrt() * light.z).max(0.0)
+            } else {
+                0.0
+            };
             Luma([(5.0 + 180.0 * shade) as u8])
         })
         .save(folder.join(format!("im{i}.png")))
@@ -194,7 +198,12 @@ fn unchanged_captures_are_skipped_and_changed_or_damaged_ones_made_again() {
     let original = fs::read(&depth).unwrap();
     // The output lies inside the root here; it must not be taken for a person.
     let (second, _) = preprocess(root.path());
-    assert!(stdout(&second).contains("0 made, 2 unchanged"), "{}{}", stdout(&second), stderr(&second));
+    assert!(
+        stdout(&second).contains("0 made, 2 unchanged"),
+        "{}{}",
+        stdout(&second),
+        stderr(&second)
+    );
     assert_eq!(second.status.code(), Some(0), "{}", stderr(&second));
 
     fs::write(&depth, &original[..original.len() / 2]).unwrap();
@@ -211,7 +220,8 @@ fn unchanged_captures_are_skipped_and_changed_or_damaged_ones_made_again() {
 fn a_config_with_an_unknown_key_names_the_nearest() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("c.toml");
-    let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/configs/demo.toml")).unwrap();
+    let text =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/configs/demo.toml")).unwrap();
     fs::write(&config, text.replace("batch_size", "batchsize")).unwrap();
     let out = folder.path().join("run");
     let output = lumiface(&[

@@ -18,7 +18,8 @@ fn lights(count: usize) -> Lights {
     let mut lights = Lights::directional(
         (0..count)
             .map(|i| {
-                let (zenith, azimuth) = (20.0 + 5.0 * (i % 4) as f32, 360.0 * i as f32 / count as f32);
+                let (zenith, azimuth) =
+                    (20.0 + 5.0 * (i % 4) as f32, 360.0 * i as f32 / count as f32);
                 light_from_zenith_azimuth(zenith, azimuth)
             })
             .collect(),
@@ -44,7 +45,10 @@ fn assert_within(what: &str, gpu: &Plane<f32>, cpu: &Plane<f32>, range: f32) {
     assert_eq!(gpu.size, cpu.size);
     for (index, (g, c)) in gpu.data.iter().zip(&cpu.data).enumerate() {
         let equal = (g - c).abs() <= RELATIVE_TOLERANCE * range || (g.is_nan() && c.is_nan());
-        assert!(equal, "{what} at {index}: GPU {g}, CPU {c}, tolerance {RELATIVE_TOLERANCE} of {range}");
+        assert!(
+            equal,
+            "{what} at {index}: GPU {g}, CPU {c}, tolerance {RELATIVE_TOLERANCE} of {range}"
+        );
     }
 }
 
@@ -152,11 +156,8 @@ fn burn_shares_the_device() {
     let flex = Device::flex();
     flex.seed(4);
     let network = config.init(&flex);
-    let image = Tensor::<4>::random(
-        [2, 3, 64, 64],
-        burn::tensor::Distribution::Normal(0.0, 1.0),
-        &flex,
-    );
+    let image =
+        Tensor::<4>::random([2, 3, 64, 64], burn::tensor::Distribution::Normal(0.0, 1.0), &flex);
     let embedding = |network: &lumiface::model::MultiTaskNetwork, image: Tensor<4>| {
         network.forward(image, 1.0).embedding.into_data().try_to_vec::<f32>().unwrap()
     };
@@ -167,7 +168,6 @@ fn burn_shares_the_device() {
         embedding(&network.fork(&shared), there)
     };
     let length = on_cpu.iter().map(|v| v * v).sum::<f32>().sqrt();
-    let difference =
-        on_cpu.iter().zip(&on_gpu).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt();
+    let difference = on_cpu.iter().zip(&on_gpu).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt();
     assert!(length > 0.0 && difference < 1e-4 * length, "{difference} of {length}");
 }

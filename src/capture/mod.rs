@@ -64,7 +64,13 @@ pub enum CaptureError {
          re-export them at one size",
         folder = .folder.display()
     )]
-    SizesDiffer { folder: PathBuf, first: String, first_size: Size, other: String, other_size: Size },
+    SizesDiffer {
+        folder: PathBuf,
+        first: String,
+        first_size: Size,
+        other: String,
+        other_size: Size,
+    },
     #[error(
         "{folder}: {usable} usable images, at least 3 are needed; {detail}restore or retake them",
         folder = .folder.display()
@@ -98,6 +104,9 @@ pub struct CaptureSource {
     pub images: Vec<PathBuf>,
     pub lights: Lights,
     pub labels: Labels,
+    /// Shares images with other captures of the person: more light for training, but neither to
+    /// be enrolled nor to be a probe.
+    pub training_only: bool,
     /// What the layout noticed and could live with.
     pub warnings: Vec<String>,
 }
@@ -318,6 +327,7 @@ mod tests {
             images: (0..directions.len()).map(|i| folder.join(format!("im{i}.png"))).collect(),
             lights: Lights::directional(directions),
             labels: Labels::default(),
+            training_only: false,
             warnings: vec![],
         }
     }

@@ -48,6 +48,7 @@ pub(super) fn find(root: &Path, label_file: Option<&Path>) -> Result<Inventory, 
                     images,
                     lights,
                     labels: row.unwrap_or_default(),
+                    training_only: false,
                     warnings,
                 }),
                 Err(error) => inventory.problems.push(error.to_string()),
@@ -126,9 +127,10 @@ fn read_session(folder: &Path) -> Result<Option<(Vec<PathBuf>, Lights)>, Capture
     let extension = numbered.values().next().and_then(|path| path.extension()).unwrap_or_default();
     let images = (0..lights.len())
         .map(|number| {
-            numbered.get(&number).cloned().unwrap_or_else(|| {
-                folder.join(format!("im{number}")).with_extension(extension)
-            })
+            numbered
+                .get(&number)
+                .cloned()
+                .unwrap_or_else(|| folder.join(format!("im{number}")).with_extension(extension))
         })
         .collect();
     Ok(Some((images, lights)))
@@ -188,7 +190,10 @@ mod tests {
         assert_eq!(found.captures.len(), 2);
         assert_eq!(found.captures[0].labels["gender"], "male");
         assert_eq!(found.captures[0].lights.len(), 4);
-        assert!(found.captures[1].images[2].ends_with("im2.bmp"), "the missing image keeps its place");
+        assert!(
+            found.captures[1].images[2].ends_with("im2.bmp"),
+            "the missing image keeps its place"
+        );
         assert_eq!(found.captures[1].warnings, ["no row in the label table"]);
         assert_eq!(found.problems.len(), 1);
         assert!(found.problems[0].contains("1009/s1"), "{}", found.problems[0]);

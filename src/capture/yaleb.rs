@@ -30,9 +30,9 @@ pub struct YaleBRecipe {
     pub max_azimuth_deg: f32,
     /// Lights farther than this above or below are left out, degrees.
     pub max_elevation_deg: f32,
-    /// Whether two sessions of a person may share no image. Otherwise each session draws from
-    /// all lights.
-    pub disjoint: bool,
+    /// Further sessions a person, for training only: each draws from all lights in range, so
+    /// they share images with the others, and show the same face under many more lights.
+    pub training_sessions: usize,
     /// A session's light matrix is at most this badly conditioned.
     pub max_condition_number: f64,
     pub seed: u64,
@@ -45,7 +45,7 @@ impl Default for YaleBRecipe {
             max_sessions: 16,
             max_azimuth_deg: 70.0,
             max_elevation_deg: 45.0,
-            disjoint: true,
+            training_sessions: 0,
             max_condition_number: 10.0,
             seed: 1,
         }
@@ -56,7 +56,9 @@ impl YaleBRecipe {
     /// What makes the recipe impossible, if anything.
     pub fn check(&self) -> Result<(), String> {
         if self.lights_per_session < 3 {
-            return Err("lights_per_session is below 3, the least that photometric stereo needs".into());
+            return Err(
+                "lights_per_session is below 3, the least that photometric stereo needs".into()
+            );
         }
         if self.max_sessions == 0 {
             return Err("max_sessions is 0: there would be no capture".into());
@@ -97,16 +99,28 @@ pub(super) fn find(root: &Path, recipe: &YaleBRecipe) -> Result<Inventory, Captu
                 images.len()
             ));
         }
-        for (number, hand) in hands.into_iter().enumerate() {
+        let shared = draw(&images, recipe, seed_for(recipe.seed, &format!("{id}:training")));
+        let sessions = hands
+            .into_iter()
+            .enumerate()
+            .map(|(number, hand)| (format!("s{number:02}"), false, hand))
+            .chain(
+                shared
+                    .into_iter()
+                    .enumerate()
+                    .map(|(number, hand)| (format!("t{number:02}"), true, hand)),
+            );
+        for (session, training_only, hand) in sessions {
             let directions =
                 hand.iter().map(|l| light_from_yaleb_angles(l.azimuth_deg, l.elevation_deg));
             inventory.captures.push(CaptureSource {
                 id: id.clone(),
-                session: format!("s{number:02}"),
+                session,
                 folder: person_folder.clone(),
                 lights: Lights::directional(directions.collect()),
                 images: hand.into_iter().map(|l| l.path.clone()).collect(),
                 labels: Labels::default(),
+                training_only,
                 warnings: (gaps > 0)
                     .then(|| format!("{gaps} of {LIGHTS_PER_PERSON} lights are missing for {id}"))
                     .into_iter()
@@ -158,31 +172,51 @@ fn seed_for(seed: u64, id: &str) -> u64 {
     u64::from_le_bytes(digest[..8].try_into().expect("a digest has 32 bytes"))
 }
 
-/// Deals images into hands of `lights_per_session`, each well conditioned.
+/// Deals images into hands of `lights_per_session` without common images, each well conditioned.
 fn deal<'a>(images: &'a [LitImage], recipe: &YaleBRecipe, seed: u64) -> Vec<Vec<&'a LitImage>> {
     let mut random = rand_pcg::Pcg64::seed_from_u64(seed);
     let mut stock: Vec<&LitImage> = images.iter().collect();
     let mut hands = Vec::new();
     while hands.len() < recipe.max_sessions && stock.len() >= recipe.lights_per_session {
-        let dealt = (0..DEALS).any(|_| {
-            stock.shuffle(&mut random);
-            let directions = stock[..recipe.lights_per_session]
-                .iter()
-                .map(|l| light_from_yaleb_angles(l.azimuth_deg, l.elevation_deg));
-            let lights = Lights::directional(directions.collect());
-            lights.condition_number() <= recipe.max_condition_number
-        });
-        if !dealt {
-            break;
-        }
-        let mut hand = stock[..recipe.lights_per_session].to_vec();
-        hand.sort_by(|a, b| a.path.cmp(&b.path));
+        let Some(hand) = next_hand(&mut stock, recipe, &mut random) else { break };
         hands.push(hand);
-        if recipe.disjoint {
-            stock.drain(..recipe.lights_per_session);
-        }
+        stock.drain(..recipe.lights_per_session);
     }
     hands
+}
+
+/// Draws `training_sessions` hands, each from all images.
+fn draw<'a>(images: &'a [LitImage], recipe: &YaleBRecipe, seed: u64) -> Vec<Vec<&'a LitImage>> {
+    let mut random = rand_pcg::Pcg64::seed_from_u64(seed);
+    let mut stock: Vec<&LitImage> = images.iter().collect();
+    (0..recipe.training_sessions)
+        .map_while(|_| next_hand(&mut stock, recipe, &mut random))
+        .collect()
+}
+
+/// Shuffles until the first `lights_per_session` images are well conditioned and returns them in
+/// order of their names; `None` where that does not come about.
+fn next_hand<'a>(
+    stock: &mut [&'a LitImage],
+    recipe: &YaleBRecipe,
+    random: &mut rand_pcg::Pcg64,
+) -> Option<Vec<&'a LitImage>> {
+    if stock.len() < recipe.lights_per_session {
+        return None;
+    }
+    let dealt = (0..DEALS).any(|_| {
+        stock.shuffle(random);
+        let directions = stock[..recipe.lights_per_session]
+            .iter()
+            .map(|l| light_from_yaleb_angles(l.azimuth_deg, l.elevation_deg));
+        let lights = Lights::directional(directions.collect());
+        lights.condition_number() <= recipe.max_condition_number
+    });
+    dealt.then(|| {
+        let mut hand = stock[..recipe.lights_per_session].to_vec();
+        hand.sort_by(|a, b| a.path.cmp(&b.path));
+        hand
+    })
 }
 
 #[cfg(test)]
@@ -232,9 +266,13 @@ mod tests {
     }
 
     #[test]
-    fn overlapping_sessions_may_outnumber_the_lights() {
+    fn training_sessions_may_outnumber_the_lights() {
         let images = grid();
-        let recipe = YaleBRecipe { disjoint: false, max_sessions: 30, ..Default::default() };
-        assert_eq!(deal(&images, &recipe, 7).len(), 30);
+        let recipe = YaleBRecipe { training_sessions: 30, ..Default::default() };
+        let hands = draw(&images, &recipe, 7);
+        assert_eq!(hands.len(), 30);
+        let distinct: BTreeSet<_> =
+            hands.iter().map(|h| h.iter().map(|i| &i.path).collect::<Vec<_>>()).collect();
+        assert!(distinct.len() >= 29, "{} of 30 hands differ", distinct.len());
     }
 }

@@ -5,9 +5,9 @@ mod progress;
 
 use crate::capture::{Layout, LayoutOptions, YaleBRecipe};
 use crate::config::{ConfigError, read_toml};
-use crate::gpu::{DeviceRequest, choose_adapter, list_adapters};
 use crate::dataset::Part;
 use crate::eval::Evaluation;
+use crate::gpu::{DeviceRequest, choose_adapter, list_adapters};
 use crate::pipeline::{
     Baseline, EvaluateOptions, PreprocessOptions, TrainOptions, demo, evaluate, preprocess,
     read_train_config, train,
@@ -302,7 +302,10 @@ fn run_info() -> anyhow::Result<u8> {
         println!("GPU: no adapter found");
     }
     for adapter in &adapters {
-        println!("GPU: {} ({}, {}, {})", adapter.name, adapter.kind, adapter.backend, adapter.driver);
+        println!(
+            "GPU: {} ({}, {}, {})",
+            adapter.name, adapter.kind, adapter.backend, adapter.driver
+        );
     }
     let choice = choose_adapter(&DeviceRequest::Auto, &adapters).context("choosing a device")?;
     let name = choice.adapter.map_or("CPU".to_string(), |adapter| adapter.name);

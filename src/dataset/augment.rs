@@ -115,7 +115,8 @@ fn shade(data: &mut [f32], side: usize, strength: f32, random: &mut Pcg64) {
         let x = 2.0 * (pixel % side) as f32 / side as f32 - 1.0;
         // Exactly 0 is off the mask.
         if *value != 0.0 {
-            *value += c[0] * x + c[1] * y + c[2] * x * y + c[3] * (x * x - 0.5) + c[4] * (y * y - 0.5);
+            *value +=
+                c[0] * x + c[1] * y + c[2] * x * y + c[3] * (x * x - 0.5) + c[4] * (y * y - 0.5);
         }
     }
 }
@@ -173,12 +174,8 @@ mod tests {
     #[test]
     fn a_mirrored_normal_map_turns_n_x() {
         let sample = ramp(8);
-        let config = AugmentConfig {
-            min_crop: 1.0,
-            mirror: true,
-            patch_noise: 0.0,
-            ..Default::default()
-        };
+        let config =
+            AugmentConfig { min_crop: 1.0, mirror: true, patch_noise: 0.0, ..Default::default() };
         let mut random = Pcg64::seed_from_u64(1);
         let mut seen = [false; 2];
         for _ in 0..20 {

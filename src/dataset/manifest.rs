@@ -9,7 +9,7 @@ pub const MANIFEST_FILE: &str = "manifest.csv";
 /// Separates several values in one field.
 const LIST_SEPARATOR: &str = "; ";
 
-const COLUMNS: [&str; 15] = [
+const COLUMNS: [&str; 16] = [
     "id",
     "session",
     "normals",
@@ -23,6 +23,7 @@ const COLUMNS: [&str; 15] = [
     "lights",
     "condition_number",
     "depth_unit",
+    "training_only",
     "images",
     "warnings",
 ];
@@ -40,6 +41,8 @@ pub struct ManifestRow {
     /// Images that were solved.
     pub lights: usize,
     pub condition_number: f64,
+    /// Shares lit images with other captures of the person, so it is never enrolled nor a probe.
+    pub training_only: bool,
     /// The lit images, as they were given to `preprocess`.
     pub images: Vec<PathBuf>,
     pub warnings: Vec<String>,
@@ -95,6 +98,7 @@ impl Manifest {
                 row.lights.to_string(),
                 format!("{:.3}", row.condition_number),
                 DEPTH_UNIT.to_string(),
+                (if row.training_only { "yes" } else { "no" }).to_string(),
                 images.join(LIST_SEPARATOR),
                 row.warnings.join(LIST_SEPARATOR),
             ]);
@@ -133,15 +137,28 @@ impl Manifest {
         for (position, slot) in positions.into_iter().zip(&mut at) {
             *slot = position?;
         }
-        let [id, session, normals, .., height, width, lights, condition, _, images, warnings] = at;
+        let [
+            id,
+            session,
+            normals,
+            ..,
+            height,
+            width,
+            lights,
+            condition,
+            _,
+            training_only,
+            images,
+            warnings,
+        ] = at;
         let mut rows = Vec::new();
         for (number, record) in table.records().enumerate() {
             let line = number + 2;
             let record = record.map_err(|e| damaged(format!("line {line}: {e}")))?;
             let number = |position: usize| {
-                record[position]
-                    .parse::<f64>()
-                    .map_err(|_| damaged(format!("line {line}: `{}` is no number", &record[position])))
+                record[position].parse::<f64>().map_err(|_| {
+                    damaged(format!("line {line}: `{}` is no number", &record[position]))
+                })
             };
             let list = |position: usize| {
                 record[position].split(LIST_SEPARATOR).filter(|s| !s.is_empty()).map(String::from)
@@ -162,6 +179,7 @@ impl Manifest {
                 width: number(width)? as usize,
                 lights: number(lights)? as usize,
                 condition_number: number(condition)?,
+                training_only: &record[training_only] == "yes",
                 images: list(images).map(PathBuf::from).collect(),
                 warnings: list(warnings).collect(),
             });
@@ -197,6 +215,7 @@ mod tests {
             width: 168,
             lights: 4,
             condition_number: 2.5,
+            training_only: session == "b",
             images: vec!["a, b/im0.png".into(), "im1.png".into()],
             warnings: vec!["said \"no\"".into(), "two".into()],
         }

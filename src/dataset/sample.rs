@@ -107,9 +107,12 @@ fn standardised(mut values: Vec<f32>) -> Vec<f32> {
 fn resample_square(values: &[f32], size: Size, side: usize) -> Vec<f32> {
     let square = size.height.min(size.width);
     let (top, left) = ((size.height - square) / 2, (size.width - square) / 2);
-    resample_area(&Plane::from_fn(Size::new(square, square), |r, c| {
-        values[(top + r) * size.width + left + c]
-    }), Size::new(side, side))
+    resample_area(
+        &Plane::from_fn(Size::new(square, square), |r, c| {
+            values[(top + r) * size.width + left + c]
+        }),
+        Size::new(side, side),
+    )
     .data
 }
 

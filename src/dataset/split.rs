@@ -72,7 +72,9 @@ impl Split {
             config.gallery_people.iter().map(String::as_str).collect()
         };
         if let Some(stranger) = gallery.iter().find(|id| !people.contains(*id)) {
-            return Err(format!("split.gallery_people names `{stranger}`, who is not in the manifest"));
+            return Err(format!(
+                "split.gallery_people names `{stranger}`, who is not in the manifest"
+            ));
         }
         let training = people.len() - gallery.len();
         if training < 2 {
@@ -105,7 +107,8 @@ impl Split {
         let text = read_text(path)?;
         let mut parts = BTreeMap::new();
         for (number, line) in text.lines().enumerate().skip(1) {
-            let parsed = line.rsplit_once(',').and_then(|(id, part)| Some((id, part.parse().ok()?)));
+            let parsed =
+                line.rsplit_once(',').and_then(|(id, part)| Some((id, part.parse().ok()?)));
             let Some((id, part)) = parsed else {
                 let reason = format!("line {}: `{line}` is not `id,split`", number + 1);
                 return Err(IoError::unsuitable(path, reason));
@@ -131,6 +134,7 @@ mod tests {
             width: 1,
             lights: 4,
             condition_number: 1.0,
+            training_only: false,
             images: vec![],
             warnings: vec![],
         };
@@ -145,7 +149,10 @@ mod tests {
     #[test]
     fn people_are_parted_by_count_or_by_name_and_the_file_says_so() {
         let split = Split::new(&config(4, &[]), &manifest(10)).unwrap();
-        assert_eq!((split.people(Part::Gallery).count(), split.people(Part::Train).count()), (4, 6));
+        assert_eq!(
+            (split.people(Part::Gallery).count(), split.people(Part::Train).count()),
+            (4, 6)
+        );
         let split = Split::new(&config(4, &["p03"]), &manifest(10)).unwrap();
         assert_eq!(split.people(Part::Gallery).collect::<Vec<_>>(), ["p03"]);
         let file = tempfile::NamedTempFile::new().unwrap();

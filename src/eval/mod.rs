@@ -39,7 +39,8 @@ pub mod similarity {
 
     /// Euclidean distance, negated so that higher is more alike.
     pub fn negative_distance(a: &[f32], b: &[f32]) -> f64 {
-        let squared: f64 = a.iter().zip(b).map(|(x, y)| (f64::from(*x) - f64::from(*y)).powi(2)).sum();
+        let squared: f64 =
+            a.iter().zip(b).map(|(x, y)| (f64::from(*x) - f64::from(*y)).powi(2)).sum();
         -squared.sqrt()
     }
 }

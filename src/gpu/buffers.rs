@@ -182,8 +182,7 @@ impl Gpu {
         }
         let mut results = std::array::from_fn(|_| Vec::new());
         for (staging, result) in staged.iter().zip(&mut results) {
-            let view =
-                staging.get_mapped_range(..).map_err(|e| GpuError::Lost(e.to_string()))?;
+            let view = staging.get_mapped_range(..).map_err(|e| GpuError::Lost(e.to_string()))?;
             *result = bytemuck::pod_collect_to_vec(&view[..]);
         }
         Ok(results)

@@ -101,8 +101,7 @@ impl FrankotChellappaKernel {
         normals: &NormalMap,
         mask: &Mask,
     ) -> Result<DepthMap, GpuError> {
-        let buffer =
-            gpu.upload_storage("the normal map", bytemuck::cast_slice(&normals.data))?;
+        let buffer = gpu.upload_storage("the normal map", bytemuck::cast_slice(&normals.data))?;
         self.integrate_buffer(gpu, &buffer, normals.size.area(), normals.size, mask)
     }
 
@@ -233,8 +232,7 @@ impl FrankotChellappaKernel {
             (params.rows as usize).div_ceil(TILE) as u32,
         ];
         let uniform = gpu.upload_uniform(&params);
-        let bindings =
-            bind_group(&gpu.device, &self.layout, &[&uniform, left, right, result]);
+        let bindings = bind_group(&gpu.device, &self.layout, &[&uniform, left, right, result]);
         gpu.dispatch(pipeline, &bindings, groups)
     }
 }

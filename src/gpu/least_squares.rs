@@ -145,10 +145,7 @@ impl SurfaceBuffers {
         ])?;
         let component = |c: usize| &normals[c * padded..c * padded + area];
         Ok(SurfaceMaps {
-            normals: NormalMap::new(
-                self.size,
-                [component(0), component(1), component(2)].concat(),
-            ),
+            normals: NormalMap::new(self.size, [component(0), component(1), component(2)].concat()),
             albedo: Plane::new(self.size, albedo),
             residual: Plane::new(self.size, residual),
         })

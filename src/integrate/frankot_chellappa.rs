@@ -38,29 +38,47 @@ pub fn frankot_chellappa(normals: &NormalMap, mask: &Mask) -> DepthMap {
     let (along_columns, along_rows) = slopes(normals, mask);
 
     let mut p = along_columns;
-    for_each_line(&mut p, size.width, |line, scratch| {
-        transforms.sine_width.process_dst2_with_scratch(line, scratch)
-    }, transforms.scratch);
+    for_each_line(
+        &mut p,
+        size.width,
+        |line, scratch| transforms.sine_width.process_dst2_with_scratch(line, scratch),
+        transforms.scratch,
+    );
     let mut q = along_rows;
-    for_each_line(&mut q, size.width, |line, scratch| {
-        transforms.cosine_width.process_dct2_with_scratch(line, scratch)
-    }, transforms.scratch);
+    for_each_line(
+        &mut q,
+        size.width,
+        |line, scratch| transforms.cosine_width.process_dct2_with_scratch(line, scratch),
+        transforms.scratch,
+    );
     let (mut p, mut q) = (transposed(&p, size), transposed(&q, size));
-    for_each_line(&mut p, size.height, |line, scratch| {
-        transforms.cosine_height.process_dct2_with_scratch(line, scratch)
-    }, transforms.scratch);
-    for_each_line(&mut q, size.height, |line, scratch| {
-        transforms.sine_height.process_dst2_with_scratch(line, scratch)
-    }, transforms.scratch);
+    for_each_line(
+        &mut p,
+        size.height,
+        |line, scratch| transforms.cosine_height.process_dct2_with_scratch(line, scratch),
+        transforms.scratch,
+    );
+    for_each_line(
+        &mut q,
+        size.height,
+        |line, scratch| transforms.sine_height.process_dst2_with_scratch(line, scratch),
+        transforms.scratch,
+    );
 
     let mut coefficients = project(&p, &q, size);
-    for_each_line(&mut coefficients, size.height, |line, scratch| {
-        transforms.inverse_height.process_dct3_with_scratch(line, scratch)
-    }, transforms.scratch);
+    for_each_line(
+        &mut coefficients,
+        size.height,
+        |line, scratch| transforms.inverse_height.process_dct3_with_scratch(line, scratch),
+        transforms.scratch,
+    );
     let mut depth = transposed(&coefficients, Size::new(size.width, size.height));
-    for_each_line(&mut depth, size.width, |line, scratch| {
-        transforms.inverse_width.process_dct3_with_scratch(line, scratch)
-    }, transforms.scratch);
+    for_each_line(
+        &mut depth,
+        size.width,
+        |line, scratch| transforms.inverse_width.process_dct3_with_scratch(line, scratch),
+        transforms.scratch,
+    );
     centre_depth(Plane::new(size, depth), mask)
 }
 
@@ -236,9 +254,7 @@ mod tests {
     fn one_cosine_of_the_basis_is_exact() {
         let size = Size::new(24, 40);
         let (a, b) = (3.0 * PI / 40.0, 5.0 * PI / 24.0);
-        let z = |r: usize, c: usize| {
-            (a * (c as f32 + 0.5)).cos() * (b * (r as f32 + 0.5)).cos()
-        };
+        let z = |r: usize, c: usize| (a * (c as f32 + 0.5)).cos() * (b * (r as f32 + 0.5)).cos();
         let normals = normals_of(size, |r, c| {
             let (s, t) = (a * (c as f32 + 0.5), b * (r as f32 + 0.5));
             (-a * s.sin() * t.cos(), b * s.cos() * t.sin())

@@ -158,7 +158,8 @@ mod tests {
         let staged = StagedFolder::create(&target).unwrap();
         fs::write(staged.path("a"), "2").unwrap();
         staged.commit().unwrap();
-        let names: Vec<_> = fs::read_dir(&target).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let names: Vec<_> =
+            fs::read_dir(&target).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names, ["a"]);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }

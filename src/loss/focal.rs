@@ -19,12 +19,10 @@ impl FocalConfig {
     pub fn forward(&self, logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
         let [batch, _] = logits.dims();
         let device = logits.device();
-        let of_class = |values: &[f32]| {
-            Tensor::<1>::from_data(values, &device).select(0, labels.clone())
-        };
-        let log_p = log_softmax(logits, 1)
-            .gather(1, labels.clone().reshape([batch, 1]))
-            .reshape([batch]);
+        let of_class =
+            |values: &[f32]| Tensor::<1>::from_data(values, &device).select(0, labels.clone());
+        let log_p =
+            log_softmax(logits, 1).gather(1, labels.clone().reshape([batch, 1])).reshape([batch]);
         // p = 1 would ask for 0^γ, whose derivative is infinite below γ = 1.
         let missed = (log_p.clone().exp().neg() + 1.0).clamp_min(1e-7);
         let focus = (missed.log() * of_class(&self.gamma)).exp();
@@ -48,8 +46,7 @@ mod tests {
         // 0.5 · (3/4)² · ln 4 = 0.389872.
         let device = Device::flex();
         let config = FocalConfig { alpha: vec![0.5, 1.0], gamma: vec![2.0, 0.0] };
-        let logits =
-            Tensor::<2>::from_data(TensorData::from([[0.0f32, 3.0f32.ln()]]), &device);
+        let logits = Tensor::<2>::from_data(TensorData::from([[0.0f32, 3.0f32.ln()]]), &device);
         let loss = config.forward(logits.clone(), labels(&[0], &device)).into_scalar::<f32>();
         assert!((loss - 0.389_872).abs() < 1e-5, "{loss}");
         let loss = config.forward(logits, labels(&[1], &device)).into_scalar::<f32>();
@@ -58,8 +55,7 @@ mod tests {
 
     #[test]
     fn gradient_matches_finite_differences() {
-        let config =
-            FocalConfig { alpha: vec![0.3, 0.9, 0.5], gamma: vec![2.0, 0.0, 2.5] };
+        let config = FocalConfig { alpha: vec![0.3, 0.9, 0.5], gamma: vec![2.0, 0.0, 2.5] };
         let logits = [0.3, -0.4, 1.2, 0.1, 0.8, -1.0, -0.2, 0.5, 0.4];
         assert_gradient(&logits, [3, 3], |x| {
             let device = x.device();

@@ -47,10 +47,10 @@ impl Default for MagFaceConfig {
 pub struct MagFaceLoss {
     /// Cross-entropy plus `λ_g g`, mean over the batch.
     pub loss: Tensor<1>,
-    /// (b, identities): `s cos θ`
-    pub cosine_logits: Tensor<2>,
-    /// (b, identities): `s cos(θ + m)` as if each class were the true one.
-    pub margin_logits: Tensor<2>,
+    /// (b, identities): `cos θ`
+    pub cosine: Tensor<2>,
+    /// (b, identities): `cos(θ + m)` as if each class were the true one.
+    pub cosine_with_margin: Tensor<2>,
     /// (b, 1)
     pub clamped_length: Tensor<2>,
 }
@@ -86,21 +86,15 @@ impl MagFaceConfig {
             with_margin.mask_where(past, cosine.clone() - fall)
         };
 
-        let cosine_logits = cosine * self.scale;
-        let margin_logits = with_margin * self.scale;
-        let labels = labels.reshape([batch, 1]);
-        let identities = cosine_logits.dims()[1];
-        let is_label = labels
-            .clone()
-            .reshape([batch])
-            .one_hot::<2>(identities)
-            .equal_elem(1);
-        let logits = cosine_logits.clone().mask_where(is_label, margin_logits.clone());
-        let cross_entropy = log_softmax(logits, 1).gather(1, labels).mean().neg();
+        let identities = cosine.dims()[1];
+        let is_label = labels.clone().one_hot::<2>(identities).equal_elem(1);
+        let logits = cosine.clone().mask_where(is_label, with_margin.clone()) * self.scale;
+        let cross_entropy =
+            log_softmax(logits, 1).gather(1, labels.reshape([batch, 1])).mean().neg();
         let regulariser =
             clamped.clone().div_scalar(self.max_length * self.max_length) + clamped.clone().recip();
         let loss = cross_entropy + regulariser.mean() * self.length_weight;
-        MagFaceLoss { loss, cosine_logits, margin_logits, clamped_length: clamped }
+        MagFaceLoss { loss, cosine, cosine_with_margin: with_margin, clamped_length: clamped }
     }
 }
 

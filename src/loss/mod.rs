@@ -28,7 +28,8 @@ mod finite_difference {
         let plain = Device::flex();
         let at = |values: Vec<f32>| {
             f64::from(
-                loss(Tensor::from_data(TensorData::new(values, shape), &plain)).into_scalar::<f32>(),
+                loss(Tensor::from_data(TensorData::new(values, shape), &plain))
+                    .into_scalar::<f32>(),
             )
         };
         let largest = analytic.iter().fold(0.0f32, |m, g| m.max(g.abs()));

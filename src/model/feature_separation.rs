@@ -32,8 +32,7 @@ impl FeatureSeparation {
         let pointwise = |inputs, outputs| {
             Conv2dConfig::new([inputs, outputs], [1, 1]).with_bias(false).init(device)
         };
-        let norm =
-            |n| BatchNormConfig::new(n).with_momentum(ATTENTION_MOMENTUM).init(device);
+        let norm = |n| BatchNormConfig::new(n).with_momentum(ATTENTION_MOMENTUM).init(device);
         Self {
             channel_reduce: pointwise(cells, cells / REDUCTION),
             channel_expand: pointwise(cells / REDUCTION, channels),
@@ -105,10 +104,19 @@ mod tests {
         let got = pooled.into_data().try_to_vec::<f32>().unwrap();
         let want = [
             2.5 + 4.0, // whole
-            2.0, 4.0, 6.0, 8.0, // 2×2, mean + max of single pixels
-            2.0, 1.5 + 2.0, 4.0, // 3×3: rows 0
-            2.0 + 3.0, 2.5 + 4.0, 3.0 + 4.0, // rows 0–1
-            6.0, 3.5 + 4.0, 8.0, // row 1
+            2.0,
+            4.0,
+            6.0,
+            8.0, // 2×2, mean + max of single pixels
+            2.0,
+            1.5 + 2.0,
+            4.0, // 3×3: rows 0
+            2.0 + 3.0,
+            2.5 + 4.0,
+            3.0 + 4.0, // rows 0–1
+            6.0,
+            3.5 + 4.0,
+            8.0, // row 1
         ];
         assert_eq!(got, want);
     }

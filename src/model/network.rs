@@ -31,11 +31,8 @@ pub struct NetworkConfig {
 
 impl NetworkConfig {
     pub fn init(&self, device: &Device) -> MultiTaskNetwork {
-        let backbone = IResNetConfig {
-            in_channels: INPUT_CHANNELS,
-            width: self.width,
-            blocks: self.blocks,
-        };
+        let backbone =
+            IResNetConfig { in_channels: INPUT_CHANNELS, width: self.width, blocks: self.blocks };
         let channels = backbone.out_channels();
         let branch = |task: &TaskShape| TaskBranch {
             separation: FeatureSeparation::new(channels, device),

@@ -19,7 +19,7 @@ use crate::maps::{Plane, Size};
 use crate::report::{Match, MatchRow, contact_sheet, sample_picture};
 use crate::train::{
     CheckpointError, Embedding, LabelError, TrainConfig, class_of, embed, load_latest,
-    network_config, optimizer_config, stored_side,
+    network_config, stored_side,
 };
 use burn::module::Module;
 use rayon::prelude::*;
@@ -125,8 +125,11 @@ pub fn evaluate(
     let config = read_train_config(&run.join(CONFIG_FILE))?;
     let split = Split::read(&run.join(SPLIT_FILE))?;
     let manifest = Manifest::read(data)?;
-    let mut rows: Vec<&ManifestRow> =
-        manifest.rows.iter().filter(|row| split.parts.get(&row.id) == Some(part)).collect();
+    let mut rows: Vec<&ManifestRow> = manifest
+        .rows
+        .iter()
+        .filter(|row| split.parts.get(&row.id) == Some(part) && !row.training_only)
+        .collect();
     rows.sort_by(|a, b| (&a.id, &a.session).cmp(&(&b.id, &b.session)));
     let protocol = Protocol::first_session(&rows);
     if protocol.enrolled.is_empty() {
@@ -140,8 +143,7 @@ pub fn evaluate(
     let samples = load_samples(&manifest, &rows, &config)?;
     let device = learning_device(&options.device, emit)?;
     let people = split.people(Part::Train).count();
-    let checkpoint =
-        load_latest(run, &network_config(&config, people), &optimizer_config(&config), &device)?;
+    let checkpoint = load_latest(run, &network_config(&config, people), &device)?;
     let embeddings = embed(&checkpoint.network.valid(), &samples, config.input_side, &device)
         .map_err(EvaluateError::Impossible)?;
     emit(Event::EmbeddingsReady { count: embeddings.len() });

@@ -19,16 +19,27 @@ use crate::train::TrainEvent;
 #[derive(Clone, Debug)]
 pub enum Event {
     /// The device that will do the work, and why.
-    DeviceChosen { name: String, reason: String },
+    DeviceChosen {
+        name: String,
+        reason: String,
+    },
     /// A command of several jobs begins the next.
-    StageStarted { name: String },
+    StageStarted {
+        name: String,
+    },
     /// So many captures will be looked at.
-    CapturesFound { total: usize },
+    CapturesFound {
+        total: usize,
+    },
     /// One capture is through: done, skipped as unchanged, or failed.
-    CaptureFinished { name: String },
+    CaptureFinished {
+        name: String,
+    },
     Train(TrainEvent),
     /// The network has looked at all captures.
-    EmbeddingsReady { count: usize },
+    EmbeddingsReady {
+        count: usize,
+    },
 }
 
 /// Consumes events; called from several threads.

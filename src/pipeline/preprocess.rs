@@ -5,9 +5,7 @@
 //! so a killed run goes on where it stopped and ends the same.
 
 use super::{Event, EventSink, open_compute};
-use crate::capture::{
-    Capture, CaptureError, CaptureSource, Layout, LayoutOptions, find_captures,
-};
+use crate::capture::{Capture, CaptureError, CaptureSource, Layout, LayoutOptions, find_captures};
 use crate::dataset::{Manifest, ManifestRow, files};
 use crate::gpu::{DeviceRequest, GpuError};
 use crate::io::{
@@ -104,9 +102,8 @@ pub fn preprocess(
         .captures
         .par_iter()
         .map(|source| {
-            let outcome = process(source, options, &compute).unwrap_or_else(|error| {
-                Outcome::Failed(format!("{}: {error}", source.name()))
-            });
+            let outcome = process(source, options, &compute)
+                .unwrap_or_else(|error| Outcome::Failed(format!("{}: {error}", source.name())));
             emit(Event::CaptureFinished { name: source.name() });
             outcome
         })
@@ -171,6 +168,7 @@ fn manifest_row(source: &CaptureSource, capture: &Capture) -> ManifestRow {
         width: capture.images.size.width,
         lights: capture.images.count,
         condition_number: capture.lights.condition_number(),
+        training_only: source.training_only,
         // Absolute, because a manifest is read from anywhere.
         images: capture
             .files
@@ -231,7 +229,8 @@ fn fingerprint(source: &CaptureSource) -> String {
         hash.update(text.len().to_le_bytes());
         hash.update(text);
     };
-    add(format!("{MAPS_VERSION} {} {:?} {:?}", source.name(), source.labels, source.warnings));
+    let source_state = (source.name(), &source.labels, source.training_only, &source.warnings);
+    add(format!("{MAPS_VERSION} {source_state:?}"));
     for ((path, direction), intensity) in
         source.images.iter().zip(&source.lights.directions).zip(&source.lights.intensities)
     {

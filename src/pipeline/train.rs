@@ -101,8 +101,7 @@ pub fn train(options: &TrainOptions, emit: EventSink<'_>) -> Result<(), TrainRun
         }
         emit(Event::Train(event));
     };
-    Trainer::new(config.clone(), &manifest, &split, out, device, &on_event)?
-        .run(out, &on_event)?;
+    Trainer::new(config.clone(), &manifest, &split, out, device, &on_event)?.run(out, &on_event)?;
     match failed.into_inner() {
         None => Ok(()),
         Some(error) => Err(error.into()),
@@ -121,9 +120,8 @@ fn prepare_run(options: &TrainOptions, split: &Split) -> Result<(), TrainRunErro
         let checkpoints = run.join(crate::train::CHECKPOINT_FOLDER);
         remove(&checkpoints, |path| std::fs::remove_dir_all(path))?;
     }
-    let changed = |difference: String| {
-        Err(TrainRunError::ConfigChanged { run: run.clone(), difference })
-    };
+    let changed =
+        |difference: String| Err(TrainRunError::ConfigChanged { run: run.clone(), difference });
     if config_path.exists() {
         let begun: TrainConfig = read_toml(&config_path)?;
         if begun != options.config {
@@ -139,10 +137,7 @@ fn prepare_run(options: &TrainOptions, split: &Split) -> Result<(), TrainRunErro
     Ok(())
 }
 
-fn remove(
-    path: &Path,
-    remove: impl Fn(&Path) -> std::io::Result<()>,
-) -> Result<(), IoError> {
+fn remove(path: &Path, remove: impl Fn(&Path) -> std::io::Result<()>) -> Result<(), IoError> {
     match remove(path) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(IoError::from_system(path, e)),
         _ => Ok(()),
@@ -166,9 +161,8 @@ fn first_difference(begun: &TrainConfig, wanted: &TrainConfig) -> String {
 /// The lines of epochs that are done; what a killed run wrote beyond its checkpoint goes.
 fn metrics_up_to(path: &Path, epochs: usize) -> String {
     let text = std::fs::read_to_string(path).unwrap_or_default();
-    let epoch = |line: &str| {
-        serde_json::from_str::<serde_json::Value>(line).ok()?.get("epoch")?.as_u64()
-    };
+    let epoch =
+        |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?.get("epoch")?.as_u64();
     text.lines()
         .filter(|line| epoch(line).is_some_and(|epoch| epoch <= epochs as u64))
         .map(|line| format!("{line}\n"))

@@ -112,7 +112,10 @@ mod tests {
         });
         assert!(*mask.at(45, 40), "pupil");
         assert!(*mask.at(50, 50) && !*mask.at(5, 5) && !*mask.at(95, 95));
-        assert_eq!(mask.count(), (0..10_000).filter(|p| distance(p / 100, p % 100, 50, 50) < 30.0).count());
+        assert_eq!(
+            mask.count(),
+            (0..10_000).filter(|p| distance(p / 100, p % 100, 50, 50) < 30.0).count()
+        );
     }
 
     #[test]

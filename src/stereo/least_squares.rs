@@ -88,7 +88,9 @@ impl LeastSquares {
         assert_eq!(images.size, maps.normals.size, "maps of the images' size");
         match &images.pixels {
             Pixels::U8(values) => self.solve_pixels(values, f32::from(u8::MAX), images.size, maps),
-            Pixels::U16(values) => self.solve_pixels(values, f32::from(u16::MAX), images.size, maps),
+            Pixels::U16(values) => {
+                self.solve_pixels(values, f32::from(u16::MAX), images.size, maps)
+            }
         }
     }
 
@@ -247,11 +249,8 @@ fn solve_many<T: Copy + Into<f32>>(
     for start in (0..length).step_by(BLOCK) {
         let n = BLOCK.min(length - start);
         let range = start..start + n;
-        let (x, y, z) = (
-            &mut span.x[range.clone()],
-            &mut span.y[range.clone()],
-            &mut span.z[range.clone()],
-        );
+        let (x, y, z) =
+            (&mut span.x[range.clone()], &mut span.y[range.clone()], &mut span.z[range.clone()]);
         let (albedo, sums) = (&mut span.albedo[range.clone()], &mut span.residual[range]);
         let image = |light: usize| &values[light * area + first + start..][..n];
 
@@ -328,7 +327,9 @@ mod tests {
         let values = (0..lights.len())
             .flat_map(|j| {
                 let light = lights.directions[j] * lights.intensities[j];
-                (0..size.area()).map(|p| (light.dot(&g(p)) * 65_535.0).round() as u16).collect::<Vec<_>>()
+                (0..size.area())
+                    .map(|p| (light.dot(&g(p)) * 65_535.0).round() as u16)
+                    .collect::<Vec<_>>()
             })
             .collect();
         ImageStack::new(size, lights.len(), Pixels::U16(values))
@@ -392,13 +393,8 @@ mod tests {
         let Pixels::U8(raw) = &images.pixels else { unreachable!() };
         let (x, yz) = narrow.normals.data.split_at_mut(size.area());
         let (y, z) = yz.split_at_mut(size.area());
-        let span = Span {
-            x,
-            y,
-            z,
-            albedo: &mut narrow.albedo.data,
-            residual: &mut narrow.residual.data,
-        };
+        let span =
+            Span { x, y, z, albedo: &mut narrow.albedo.data, residual: &mut narrow.residual.data };
         solve_many(&solver, raw, size.area(), 0, 255.0, span);
         assert_eq!(wide.albedo, narrow.albedo);
         assert_eq!(wide.residual, narrow.residual);

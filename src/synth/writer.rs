@@ -29,8 +29,7 @@ impl SynthSet {
     /// Writes `root/ID/SESSION/{im0..3.png, LightSource.txt}` and `root/metadata.csv`; sessions
     /// that are there already are kept, a set of other numbers or another version is replaced.
     pub fn write(&self, root: &Path) -> Result<(), IoError> {
-        let record =
-            SetRecord { version: env!("CARGO_PKG_VERSION").into(), set: self.clone() };
+        let record = SetRecord { version: env!("CARGO_PKG_VERSION").into(), set: self.clone() };
         let record_path = root.join(SET_FILE);
         let old = std::fs::read(&record_path)
             .ok()
@@ -38,8 +37,8 @@ impl SynthSet {
         if old.is_some_and(|old| old != record) {
             std::fs::remove_dir_all(root).map_err(|e| IoError::from_system(root, e))?;
         }
-        let json = serde_json::to_vec_pretty(&record)
-            .map_err(|e| IoError::unsuitable(&record_path, e))?;
+        let json =
+            serde_json::to_vec_pretty(&record).map_err(|e| IoError::unsuitable(&record_path, e))?;
         write_atomically(&record_path, |out| out.write_all(&json))?;
 
         let sessions: Vec<(usize, usize)> = (0..self.people)

@@ -6,9 +6,9 @@
 use crate::io::{IoError, StagedFolder, write_atomically};
 use crate::model::{MultiTaskNetwork, NetworkConfig};
 use burn::module::Module;
-use burn::optim::{AdamWConfig, ModuleOptimizer};
+use burn::optim::ModuleOptimizer;
 use burn::store::{ModuleSnapshot, SafetensorsStore};
-use burn::tensor::{Bytes, Device};
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -48,7 +48,8 @@ const FORMAT: u32 = 1;
 /// A training state between two epochs.
 pub struct Checkpoint {
     pub network: MultiTaskNetwork,
-    pub optimizer: ModuleOptimizer,
+    /// In burn's own format, for [`ModuleOptimizer::from_bytes`].
+    pub optimizer_state: Vec<u8>,
     /// Epochs that are done.
     pub epoch: usize,
     /// Damaged checkpoints that were passed over, one line each.
@@ -69,7 +70,8 @@ pub fn save(
 ) -> Result<PathBuf, CheckpointError> {
     let folder = run.join(CHECKPOINT_FOLDER).join(format!("epoch-{epoch:04}"));
     let unwritable = |reason: String| IoError::unsuitable(&folder, reason);
-    let mut store = SafetensorsStore::from_bytes(None);
+    // burn's metadata come in random order; without them the same weights are the same bytes.
+    let mut store = SafetensorsStore::from_bytes(None).clear_metadata();
     network
         .valid()
         .save_into(&mut store)
@@ -88,8 +90,7 @@ pub fn save(
                 files.insert(name.to_string(), hash(&bytes));
             }
             let record = Record { format: FORMAT, network: config.clone(), epoch, files };
-            let json =
-                serde_json::to_vec_pretty(&record).map_err(|e| unwritable(e.to_string()))?;
+            let json = serde_json::to_vec_pretty(&record).map_err(|e| unwritable(e.to_string()))?;
             write_atomically(&staged.path(RECORD), |out| out.write_all(&json))?;
             staged.commit()
         })?;
@@ -118,13 +119,12 @@ fn folders(run: &Path) -> Vec<PathBuf> {
 pub fn load_latest(
     run: &Path,
     config: &NetworkConfig,
-    optimizer: &AdamWConfig,
     device: &Device,
 ) -> Result<Checkpoint, CheckpointError> {
     let mut warnings = Vec::new();
     let mut last_error = None;
     for folder in folders(run).iter().rev() {
-        match load(folder, config, optimizer, device) {
+        match load(folder, config, device) {
             Ok(checkpoint) => return Ok(Checkpoint { warnings, ..checkpoint }),
             Err(error @ CheckpointError::OtherArchitecture { .. }) => return Err(error),
             Err(error) => {
@@ -139,7 +139,6 @@ pub fn load_latest(
 fn load(
     folder: &Path,
     config: &NetworkConfig,
-    optimizer: &AdamWConfig,
     device: &Device,
 ) -> Result<Checkpoint, CheckpointError> {
     let damaged = |reason: String| CheckpointError::Damaged { path: folder.to_path_buf(), reason };
@@ -170,11 +169,8 @@ fn load(
     if let Some(unused) = applied.unused.first() {
         return Err(damaged(format!("{WEIGHTS} holds `{unused}`, which the network has not")));
     }
-    let optimizer = optimizer
-        .init()
-        .from_bytes(Bytes::from_bytes_vec(read(OPTIMIZER)?))
-        .map_err(|e| damaged(format!("{OPTIMIZER}: {e}")))?;
-    Ok(Checkpoint { network, optimizer, epoch: record.epoch, warnings: Vec::new() })
+    let optimizer_state = read(OPTIMIZER)?;
+    Ok(Checkpoint { network, optimizer_state, epoch: record.epoch, warnings: Vec::new() })
 }
 
 fn difference(stored: &NetworkConfig, wanted: &NetworkConfig) -> String {

@@ -5,12 +5,11 @@ mod checkpoint;
 mod config;
 mod embed;
 mod labels;
+mod optimizer;
 mod trainer;
 
 pub use checkpoint::{CHECKPOINT_FOLDER, Checkpoint, CheckpointError, load_latest};
 pub use config::{IdentityConfig, NetworkOptions, OptimizerConfig, TaskConfig, TrainConfig};
 pub use embed::{Embedding, embed};
 pub use labels::{LabelError, class_of};
-pub use trainer::{
-    Losses, TrainError, TrainEvent, Trainer, network_config, optimizer_config, stored_side,
-};
+pub use trainer::{Losses, TrainError, TrainEvent, Trainer, network_config, stored_side};

@@ -3,16 +3,15 @@
 //! Order and augmentation of an epoch follow from the seed and the epoch's number alone, so a run
 //! that goes on from a checkpoint does what the unbroken run would have done.
 
-use super::checkpoint::{self, Checkpoint, CheckpointError};
+use super::checkpoint::{self, CheckpointError};
+use super::optimizer::new_optimizer;
 use super::{LabelError, TrainConfig, class_of};
-use crate::dataset::{
-    Manifest, ManifestRow, Part, Sample, Split, load_sample, random_view,
-};
+use crate::dataset::{Manifest, ManifestRow, Part, Sample, Split, load_sample, random_view};
 use crate::io::IoError;
 use crate::model::{INPUT_CHANNELS, MultiTaskNetwork, NetworkConfig, NetworkOutput};
 use burn::module::Module;
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::tensor::{Bytes, Device, Int, Tensor, TensorData};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
@@ -30,7 +29,9 @@ pub enum TrainError {
     Label(#[from] LabelError),
     #[error("{0}")]
     Impossible(String),
-    #[error("the loss is {loss} in epoch {epoch}, at {captures}; lower optimizer.learning_rate or remove these captures")]
+    #[error(
+        "the loss is {loss} in epoch {epoch}, at {captures}; lower optimizer.learning_rate or remove these captures"
+    )]
     Diverged { loss: f32, epoch: usize, captures: String },
 }
 
@@ -56,10 +57,21 @@ pub enum TrainEvent {
         /// Epochs that were done already.
         resumed: usize,
     },
-    StepFinished { epoch: usize, loss: f64 },
-    EpochFinished { epoch: usize, losses: Losses, learning_rate: f64 },
-    CheckpointWritten { path: PathBuf },
-    Warning { text: String },
+    StepFinished {
+        epoch: usize,
+        loss: f64,
+    },
+    EpochFinished {
+        epoch: usize,
+        losses: Losses,
+        learning_rate: f64,
+    },
+    CheckpointWritten {
+        path: PathBuf,
+    },
+    Warning {
+        text: String,
+    },
 }
 
 struct TrainingSample {
@@ -94,11 +106,6 @@ pub fn network_config(config: &TrainConfig, people: usize) -> NetworkConfig {
     config.network(if mirrored { 2 * people } else { people })
 }
 
-/// Adam with the configuration's decoupled weight decay.
-pub fn optimizer_config(config: &TrainConfig) -> AdamWConfig {
-    AdamWConfig::new().with_weight_decay(config.optimizer.weight_decay).with_epsilon(1e-8)
-}
-
 impl Trainer {
     /// Reads the training captures and the newest checkpoint of `run`, if there is one.
     pub fn new(
@@ -122,28 +129,28 @@ impl Trainer {
         }
         let network_config = network_config(&config, people);
         let training_device = device.clone().autodiff();
-        let state = checkpoint::load_latest(
-            run,
-            &network_config,
-            &optimizer_config(&config),
-            &training_device,
-        );
-        let Checkpoint { network, optimizer, epoch, warnings } = match state {
-            Ok(checkpoint) => checkpoint,
+        let mut optimizer = new_optimizer(&config);
+        let (network, epoch) = match checkpoint::load_latest(run, &network_config, &training_device)
+        {
+            Ok(checkpoint) => {
+                for text in checkpoint.warnings {
+                    emit(TrainEvent::Warning { text });
+                }
+                let state = Bytes::from_bytes_vec(checkpoint.optimizer_state);
+                optimizer = optimizer.from_bytes(state).map_err(|e| {
+                    TrainError::Impossible(format!(
+                        "{}: the optimiser's state cannot be read ({e}); give --fresh",
+                        run.display()
+                    ))
+                })?;
+                (checkpoint.network, checkpoint.epoch)
+            }
             Err(CheckpointError::Missing(_)) => {
                 device.seed(config.seed);
-                Checkpoint {
-                    network: network_config.init(&training_device),
-                    optimizer: optimizer_config(&config).init(),
-                    epoch: 0,
-                    warnings: Vec::new(),
-                }
+                (network_config.init(&training_device), 0)
             }
             Err(error) => return Err(error.into()),
         };
-        for text in warnings {
-            emit(TrainEvent::Warning { text });
-        }
         emit(TrainEvent::Started {
             samples: samples.len(),
             people,
@@ -244,7 +251,9 @@ impl Trainer {
 
         let (total, parts) = self.losses(batch, &people, output);
         let values = Tensor::cat(
-            std::iter::once(total.clone()).chain(parts.iter().map(|(_, loss)| loss.clone())).collect(),
+            std::iter::once(total.clone())
+                .chain(parts.iter().map(|(_, loss)| loss.clone()))
+                .collect(),
             0,
         )
         .into_data()
@@ -254,7 +263,11 @@ impl Trainer {
         if !loss.is_finite() {
             let names: Vec<_> =
                 batch.iter().take(8).map(|&i| self.samples[i].name.as_str()).collect();
-            return Err(TrainError::Diverged { loss, epoch: epoch + 1, captures: names.join(", ") });
+            return Err(TrainError::Diverged {
+                loss,
+                epoch: epoch + 1,
+                captures: names.join(", "),
+            });
         }
         sums.add(loss, parts.into_iter().map(|(part, _)| part).zip(values.into_iter().skip(1)));
 
@@ -291,15 +304,13 @@ impl Trainer {
             if positions.is_empty() {
                 continue;
             }
-            let of_labelled =
-                |logits: Tensor<2>| logits.select(0, labels(&positions));
+            let of_labelled = |logits: Tensor<2>| logits.select(0, labels(&positions));
             let focal = task.focal();
             let own = focal.forward(of_labelled(output.logits), labels(&classes));
             let adversarial =
                 focal.forward(of_labelled(output.adversarial_logits), labels(&classes));
-            total = total
-                + own.clone() * task.weight
-                + adversarial.clone() * task.adversarial_weight;
+            total =
+                total + own.clone() * task.weight + adversarial.clone() * task.adversarial_weight;
             parts.push((LossPart::Task(task.name.clone()), own));
             parts.push((LossPart::Adversarial(task.name.clone()), adversarial));
         }
