@@ -278,18 +278,17 @@ fn training_mode_returns_the_reference_losses() {
         )
         .loss;
     reference.assert_loss("train.loss.id", identity.clone());
-    // Task: bit of the label, alpha, gamma, weight.
-    let settings: BTreeMap<&str, (usize, [f32; 2], [f32; 2], f64)> = [
-        ("gender", (0, [0.916, 0.084], [2.0, 0.0], 30.0)),
-        ("spectacles", (1, [0.28, 0.72], [0.0, 1.0], 5.0)),
-        ("facial_hair", (2, [0.3, 0.7], [0.0, 1.0], 5.0)),
-        ("pose", (3, [0.0263, 0.9737], [0.0, 2.5], 30.0)),
-        ("emotion", (4, [0.232, 0.768], [0.0, 1.0], 10.0)),
-    ]
-    .into();
+    // Bit of the label, alpha, gamma, weight; in the order of TASKS.
+    let settings = [
+        (1, [0.28, 0.72], [0.0, 1.0], 5.0),
+        (2, [0.3, 0.7], [0.0, 1.0], 5.0),
+        (4, [0.232, 0.768], [0.0, 1.0], 10.0),
+        (3, [0.0263, 0.9737], [0.0, 2.5], 30.0),
+        (0, [0.916, 0.084], [2.0, 0.0], 30.0),
+    ];
     let mut total = identity;
-    for (task, output) in TASKS.iter().zip(output.tasks) {
-        let (bit, alpha, gamma, weight) = settings[task];
+    for ((task, output), setting) in TASKS.iter().zip(output.tasks).zip(settings) {
+        let (bit, alpha, gamma, weight): (usize, [f32; 2], [f32; 2], f64) = setting;
         let focal = FocalConfig { alpha: alpha.to_vec(), gamma: gamma.to_vec() };
         let classes = || labels((0..batch).map(|b| (b >> bit) & 1), &device);
         let own = focal.forward(output.logits, classes());

@@ -63,7 +63,7 @@ impl YaleBRecipe {
         if self.max_sessions == 0 {
             return Err("max_sessions is 0: there would be no capture".into());
         }
-        if !(self.max_condition_number >= 1.0) {
+        if self.max_condition_number.is_nan() || self.max_condition_number < 1.0 {
             return Err("max_condition_number is below 1, which no light matrix reaches".into());
         }
         Ok(())

@@ -714,6 +714,6 @@ mod tests {
         let jump = values.windows(2).map(|w| (w[1] - w[0]).abs()).fold(0.0, f64::max);
         assert!(jump < 0.04, "largest jump {jump}");
         let (low, high) = values.iter().fold((1.0f64, -1.0f64), |(l, h), &v| (l.min(v), h.max(v)));
-        assert!(-1.0 <= low && low < -0.5 && 0.5 < high && high <= 1.0, "{low} to {high}");
+        assert!((-1.0..-0.5).contains(&low) && (0.5..=1.0).contains(&high), "{low} to {high}");
     }
 }

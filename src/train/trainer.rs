@@ -179,7 +179,7 @@ impl Trainer {
             let losses = self.train_epoch(epoch, emit)?;
             self.epochs_done += 1;
             emit(TrainEvent::EpochFinished { epoch: self.epochs_done, losses, learning_rate });
-            let due = self.epochs_done % self.config.optimizer.checkpoint_epochs == 0;
+            let due = self.epochs_done.is_multiple_of(self.config.optimizer.checkpoint_epochs);
             if due || self.epochs_done == epochs {
                 let path = checkpoint::save(
                     run,
