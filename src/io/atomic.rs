@@ -122,7 +122,25 @@ impl FolderLock {
             // Some network file systems have no locks; working without one beats not working.
             Err(fs::TryLockError::Error(_)) => {}
         }
+        sweep(folder);
         Ok(Self { _file: file })
+    }
+}
+
+/// Removes what killed runs left half-written directly in a folder. Only what has not been
+/// touched for a while: a command that does not lock, such as `evaluate`, may be writing there.
+/// What cannot be removed does no harm, so failures are left alone.
+fn sweep(folder: &Path) {
+    const UNTOUCHED: std::time::Duration = std::time::Duration::from_secs(60);
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.filter_map(Result::ok) {
+        let temporary = entry.file_name().to_string_lossy().starts_with(TEMPORARY_PREFIX);
+        let touched = entry.metadata().and_then(|m| m.modified());
+        let old = touched.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > UNTOUCHED));
+        if temporary && old {
+            let path = entry.path();
+            let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        }
     }
 }
 
@@ -171,5 +189,24 @@ mod tests {
         assert!(matches!(FolderLock::acquire(folder.path()), Err(IoError::Locked(_))));
         drop(first);
         assert!(FolderLock::acquire(folder.path()).is_ok());
+    }
+
+    #[test]
+    fn taking_a_folder_sweeps_what_a_kill_left_long_ago() {
+        let folder = tempfile::tempdir().unwrap();
+        let (old, new, other) = (
+            folder.path().join(".tmp-old"),
+            folder.path().join(".tmp-new"),
+            folder.path().join("a"),
+        );
+        for path in [&old, &new, &other] {
+            let file = fs::File::create(path).unwrap();
+            if path != &new {
+                let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(600);
+                file.set_modified(long_ago).unwrap();
+            }
+        }
+        let _lock = FolderLock::acquire(folder.path()).unwrap();
+        assert!(!old.exists() && new.exists() && other.exists());
     }
 }

@@ -56,6 +56,9 @@ fn read_channels<const N: usize>(
         let channel = channel
             .ok_or_else(|| IoError::unsuitable(path, format!("has no EXR channel `{name}`")))?;
         *values = channel.sample_data.values_as_f32().collect();
+        if values.len() != size.area() {
+            return Err(IoError::unsuitable(path, format!("has a subsampled channel `{name}`")));
+        }
     }
     Ok((size, channels))
 }

@@ -14,7 +14,9 @@ pub struct GreyImage {
 
 /// Reads an 8- or 16-bit image; colour becomes Rec. 709 luminance, alpha is dropped.
 ///
-/// Values are taken as linear: no gamma is undone.
+/// Values are taken as linear: no gamma is undone. 8-bit colour becomes 16-bit luminance
+/// (255 → 65,535), because a weighted sum of three channels is finer than one of their steps;
+/// where the channels are equal, it stays the 8-bit grey that it is.
 ///
 /// # Errors
 /// A missing file, one that cannot be decoded, or a float image.
@@ -25,11 +27,20 @@ pub fn read_grey(path: &Path) -> Result<GreyImage, IoError> {
         DynamicImage::ImageLuma8(grey) => Pixels::U8(grey.into_raw()),
         DynamicImage::ImageLuma16(grey) => Pixels::U16(grey.into_raw()),
         DynamicImage::ImageRgb8(_) | DynamicImage::ImageRgba8(_) | DynamicImage::ImageLumaA8(_) => {
-            Pixels::U8(image.into_luma8().into_raw())
+            let rgb = image.into_rgb8();
+            if rgb.pixels().all(|p| p[0] == p[1] && p[1] == p[2]) {
+                Pixels::U8(rgb.pixels().map(|p| p[0]).collect())
+            } else {
+                Pixels::U16(
+                    rgb.pixels().map(|p| luminance(p.0.map(|v| u16::from(v) * 257))).collect(),
+                )
+            }
         }
         DynamicImage::ImageRgb16(_)
         | DynamicImage::ImageRgba16(_)
-        | DynamicImage::ImageLumaA16(_) => Pixels::U16(image.into_luma16().into_raw()),
+        | DynamicImage::ImageLumaA16(_) => {
+            Pixels::U16(image.into_rgb16().pixels().map(|p| luminance(p.0)).collect())
+        }
         _ => {
             return Err(IoError::unsuitable(
                 path,
@@ -38,6 +49,12 @@ pub fn read_grey(path: &Path) -> Result<GreyImage, IoError> {
         }
     };
     Ok(GreyImage { size, pixels })
+}
+
+/// Rec. 709.
+fn luminance([r, g, b]: [u16; 3]) -> u16 {
+    let [r, g, b] = [r, g, b].map(f32::from);
+    (0.2126 * r + 0.7152 * g + 0.0722 * b).round() as u16
 }
 
 fn decode(path: &Path) -> Result<DynamicImage, IoError> {
@@ -174,6 +191,16 @@ mod tests {
         let grey_as_rgb: Vec<u8> = [0u8, 7, 128, 255].iter().flat_map(|&v| [v, v, v]).collect();
         image::RgbImage::from_raw(2, 2, grey_as_rgb).unwrap().save(&path).unwrap();
         assert_eq!(read_grey(&path).unwrap().pixels, Pixels::U8(vec![0, 7, 128, 255]));
+    }
+
+    #[test]
+    fn colour_becomes_fine_luminance() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.png");
+        let pixels = vec![255, 0, 0, 0, 255, 0, 0, 0, 255, 255, 255, 255];
+        image::RgbImage::from_raw(4, 1, pixels).unwrap().save(&path).unwrap();
+        let want = [0.2126f64, 0.7152, 0.0722, 1.0].map(|y| (y * 65_535.0).round() as u16);
+        assert_eq!(read_grey(&path).unwrap().pixels, Pixels::U16(want.to_vec()));
     }
 
     #[test]

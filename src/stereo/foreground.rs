@@ -15,6 +15,9 @@ const LARGEST_HOLE: f64 = 0.02;
 /// The subject's pixels. Empty where no image holds any light.
 pub fn foreground_mask(images: &ImageStack) -> Mask {
     let area = images.size.area();
+    if area == 0 {
+        return Plane::filled(images.size, false);
+    }
     let brightest: Vec<f32> = (0..area)
         .map(|p| (0..images.count).map(|j| images.pixels.get(j * area + p)).fold(0.0, f32::max))
         .collect();
@@ -22,7 +25,7 @@ pub fn foreground_mask(images: &ImageStack) -> Mask {
     sorted.sort_by(f32::total_cmp);
     let percentile = |share: f64| sorted[((area - 1) as f64 * share) as usize];
     let (black, white) = (percentile(0.001), percentile(0.99));
-    if area == 0 || white <= 0.0 {
+    if white <= 0.0 {
         return Plane::filled(images.size, false);
     }
     // Where the subject fills the frame there is no black to measure from; more than a fifth of
