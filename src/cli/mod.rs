@@ -6,7 +6,7 @@ mod progress;
 use crate::capture::{Layout, LayoutOptions, YaleBRecipe};
 use crate::config::{ConfigError, read_toml};
 use crate::dataset::Part;
-use crate::eval::Evaluation;
+use crate::eval::{Enrolment, Evaluation};
 use crate::gpu::{DeviceRequest, choose_adapter, list_adapters};
 use crate::pipeline::{
     Baseline, EvaluateOptions, PreprocessOptions, TrainOptions, demo, evaluate, preprocess,
@@ -109,8 +109,7 @@ struct TrainArguments {
     fresh: bool,
 }
 
-/// Enrols the first session of each person and compares every other session with all enrolled
-/// ones. Writes evaluation-SPLIT.json and matches-SPLIT.png: each probe with its five best
+/// Enrols one session of each person and compares every other session with all enrolled ones. Writes evaluation-SPLIT.json and matches-SPLIT.png: each probe with its five best
 /// matches, right in green, wrong in red.
 #[derive(clap::Args)]
 #[command(
@@ -125,6 +124,9 @@ struct EvaluateArguments {
     /// Whom: gallery (never seen in training) or train
     #[arg(long, default_value = "gallery")]
     split: Part,
+    /// Which session of each person is enrolled: the first, or each in turn, all rounds together
+    #[arg(long, default_value = "first")]
+    enrol: Enrolment,
     /// Comparisons without learning to set beside the model, comma-separated: raw, albedo, normals
     #[arg(long, value_delimiter = ',')]
     baseline: Vec<Baseline>,
@@ -237,6 +239,7 @@ fn run_evaluate(arguments: EvaluateArguments) -> anyhow::Result<u8> {
         run: arguments.run,
         data: arguments.data,
         part: arguments.split,
+        enrolment: arguments.enrol,
         baselines: arguments.baseline,
         device: arguments.device,
     };
@@ -258,8 +261,13 @@ fn run_evaluate(arguments: EvaluateArguments) -> anyhow::Result<u8> {
 
 fn print_evaluation(e: &Evaluation) {
     println!(
-        "split {}: {} people enrolled once, {} probes, {} genuine and {} impostor pairs",
-        e.split, e.enrolled, e.probes, e.genuine_pairs, e.impostor_pairs
+        "split {}: {} people enrolled once, {}{} probes, {} genuine and {} impostor pairs",
+        e.split,
+        e.enrolled,
+        if e.rounds > 1 { format!("{} rounds, ", e.rounds) } else { String::new() },
+        e.probes,
+        e.genuine_pairs,
+        e.impostor_pairs
     );
     println!("{}", evaluation_table(e));
 }

@@ -57,6 +57,9 @@ pub struct Evaluation {
     pub epoch: usize,
     /// Enrolled people, one session each.
     pub enrolled: usize,
+    /// 1, or as many as the person with most sessions has where each is enrolled in turn.
+    pub rounds: usize,
+    /// Over all rounds.
     pub probes: usize,
     pub genuine_pairs: usize,
     pub impostor_pairs: usize,

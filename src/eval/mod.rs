@@ -3,10 +3,12 @@
 
 mod evaluation;
 mod identification;
+mod protocol;
 mod roc;
 
 pub use evaluation::{Evaluation, Figure, IdentityResult, MethodResult, TaskResult};
 pub use identification::{Ranking, rank_gallery, rank_k};
+pub use protocol::{Enrolment, Protocol, Round};
 pub use roc::{macro_auc, roc_auc};
 
 /// Why a figure has no value.

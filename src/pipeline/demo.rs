@@ -6,6 +6,7 @@ use super::{
 };
 use crate::capture::{Layout, LayoutOptions};
 use crate::dataset::{Manifest, Part, files};
+use crate::eval::Enrolment;
 use crate::gpu::DeviceRequest;
 use crate::io::{FolderLock, IoError, read_picture, write_atomically};
 use crate::report::stacked;
@@ -90,6 +91,7 @@ pub fn demo(
             run: run.clone(),
             data: maps,
             part: Part::Gallery,
+            enrolment: Enrolment::Each,
             baselines: vec![Baseline::Raw, Baseline::Albedo, Baseline::Normals],
             device: device.clone(),
             out: out.to_path_buf(),

@@ -1,13 +1,15 @@
 //! The commands' work as functions. They emit [`Event`]s and return summaries; they print
 //! nothing, so that a terminal, a test or another program can drive them alike.
 
+mod baseline;
 mod demo;
 mod evaluate;
 mod preprocess;
 mod train;
 
+pub use baseline::Baseline;
 pub use demo::{DemoError, DemoSummary, demo};
-pub use evaluate::{Baseline, EvaluateError, EvaluateOptions, EvaluateSummary, evaluate};
+pub use evaluate::{EvaluateError, EvaluateOptions, EvaluateSummary, evaluate};
 pub use preprocess::{PreprocessError, PreprocessOptions, PreprocessSummary, preprocess};
 pub use train::{TrainOptions, TrainRunError, read_train_config, train};
 

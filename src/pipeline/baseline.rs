@@ -1,0 +1,92 @@
+//! Comparisons without learning, to see what learning adds: the cosine of small,
+//! contrast-normalised pixels.
+
+use crate::config::did_you_mean;
+use crate::dataset::{Manifest, ManifestRow, files, resample_area};
+use crate::io::{IoError, read_grey, read_normals, read_plane};
+use crate::maps::{Plane, Size};
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+
+/// Size at which pixels are compared.
+const BASELINE_SIZE: Size = Size { height: 48, width: 42 };
+
+/// A comparison without learning: cosine of contrast-normalised pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Baseline {
+    /// Of one lit image.
+    Raw,
+    Albedo,
+    Normals,
+}
+
+impl std::str::FromStr for Baseline {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "raw" => Ok(Self::Raw),
+            "albedo" => Ok(Self::Albedo),
+            "normals" => Ok(Self::Normals),
+            _ => Err(format!(
+                "unknown baseline `{name}`{}; known: raw, albedo, normals",
+                did_you_mean(name, &["raw", "albedo", "normals"])
+            )),
+        }
+    }
+}
+
+impl Baseline {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Albedo => "albedo",
+            Self::Normals => "normals",
+        }
+    }
+
+    /// Contrast-normalised pixels of every capture.
+    pub(super) fn vectors(
+        self,
+        manifest: &Manifest,
+        rows: &[&ManifestRow],
+    ) -> Result<Vec<Vec<f32>>, IoError> {
+        rows.par_iter()
+            .map(|row| {
+                let planes = match self {
+                    Baseline::Raw => vec![one_lit_image(row)?],
+                    Baseline::Albedo => vec![read_plane(&manifest.path(row, files::ALBEDO))?],
+                    Baseline::Normals => {
+                        let normals = read_normals(&manifest.path(row, files::NORMALS))?;
+                        [normals.x(), normals.y(), normals.z()]
+                            .map(|c| Plane::new(normals.size, c.to_vec()))
+                            .to_vec()
+                    }
+                };
+                Ok(planes.iter().flat_map(contrast_normalised).collect())
+            })
+            .collect()
+    }
+}
+
+/// One of the capture's lit images: which, follows from its name, so that over captures the
+/// light falls from everywhere.
+fn one_lit_image(row: &ManifestRow) -> Result<Plane<f32>, IoError> {
+    let digest = Sha256::digest(row.name());
+    let path: &Path = row
+        .images
+        .get(usize::from(digest[0]) % row.images.len().max(1))
+        .ok_or_else(|| IoError::NotFound(PathBuf::from(format!("lit images of {}", row.name()))))?;
+    let image = read_grey(path)?;
+    let values = (0..image.size.area()).map(|p| image.pixels.get(p)).collect();
+    Ok(Plane::new(image.size, values))
+}
+
+/// Small, mean zero; what is undefined becomes the mean.
+fn contrast_normalised(plane: &Plane<f32>) -> Vec<f32> {
+    let small = resample_area(plane, BASELINE_SIZE).data;
+    let defined: Vec<f32> = small.iter().copied().filter(|v| !v.is_nan()).collect();
+    let mean = defined.iter().sum::<f32>() / defined.len().max(1) as f32;
+    small.into_iter().map(|v| if v.is_nan() { 0.0 } else { v - mean }).collect()
+}
