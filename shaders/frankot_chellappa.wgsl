@@ -47,9 +47,11 @@ fn slopes(@builtin(global_invocation_id) id: vec3<u32>) {
     let q = n_y / n_z;
     let steepness = sqrt(p * p + q * q);
     let shrink = min(1.0, params.max_slope / max(steepness, 1e-6));
-    // The mask rules, not the value: off it the normal may be NaN, and comparisons with NaN are
-    // not to be relied on in WGSL.
-    let defined = right[pixel] > 0.5;
+    // A value is looked at by its bits: comparisons with NaN are not to be relied on in WGSL.
+    let exponent = 0x7f800000u;
+    let finite = (bitcast<u32>(p) & exponent) != exponent && (bitcast<u32>(q) & exponent) != exponent
+        && (bitcast<u32>(left[2u * params.component_step + pixel]) & exponent) != exponent;
+    let defined = right[pixel] > 0.5 && finite;
     result[pixel] = select(0.0, p * shrink, defined);
     result[area + pixel] = select(0.0, q * shrink, defined);
 }

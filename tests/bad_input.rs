@@ -74,7 +74,7 @@ fn assert_no_temporaries(folder: &Path) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        assert!(!name.starts_with(".tmp-"), "left behind: {}", path.display());
+        assert!(!name.starts_with(".lumiface-tmp-"), "left behind: {}", path.display());
         if path.is_dir() {
             assert_no_temporaries(&path);
         }
@@ -214,6 +214,83 @@ fn unchanged_captures_are_skipped_and_changed_or_damaged_ones_made_again() {
     fs::write(root.path().join("1002/s1/LightSource.txt"), "31 130 30 50 30 310 30 230").unwrap();
     let (fourth, _) = preprocess(root.path());
     assert!(stdout(&fourth).contains("1 made, 1 unchanged"), "{}", stdout(&fourth));
+}
+
+#[test]
+fn the_captures_themselves_are_never_overwritten() {
+    let root = set(&["1001/s1", "1002/s1"]);
+    let path = root.path().to_str().unwrap();
+    let output = lumiface(&["preprocess", path, "--layout", "photoface", "--out", path]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert!(stderr(&output).contains("did not write"), "{}", stderr(&output));
+    for i in 0..4 {
+        assert!(root.path().join(format!("1001/s1/im{i}.png")).exists(), "im{i}.png is gone");
+    }
+}
+
+#[test]
+fn when_every_capture_fails_the_old_manifest_does_not_stay() {
+    let root = set(&["1001/s1"]);
+    let (first, out) = preprocess(root.path());
+    assert!(first.status.success());
+    fs::write(root.path().join("1001/s1/LightSource.txt"), "x").unwrap();
+    let (second, _) = preprocess(root.path());
+    assert_eq!(second.status.code(), Some(3));
+    let manifest = fs::read_to_string(out.join("manifest.csv")).unwrap();
+    assert_eq!(manifest.lines().count(), 1, "{manifest}");
+    let problems = fs::read_to_string(out.join("problems.txt")).unwrap();
+    assert!(problems.contains("LightSource.txt"), "{problems}");
+}
+
+#[test]
+fn two_files_for_one_image_are_refused() {
+    one_bad_of_two(
+        |s| {
+            fs::copy(s.join("im0.png"), s.join("im00.png")).unwrap();
+        },
+        &["im0.png", "im00.png", "keep one of them"],
+    );
+}
+
+#[test]
+fn odd_folder_names_survive_all_stages() {
+    let names = ["a, \"b\"; c/s 1", "back\\slash/s1", "new\nline/s1"];
+    let root = set(&[]);
+    names.iter().for_each(|name| write_session(root.path(), name));
+    fs::remove_file(root.path().join("metadata.csv")).unwrap();
+    let (output, out) = preprocess(root.path());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let manifest = lumiface::dataset::Manifest::read(&out).unwrap();
+    assert_eq!(manifest.rows.len(), 3);
+    for row in &manifest.rows {
+        assert!(manifest.path(row, "normals.exr").exists(), "{row:?}");
+        assert!(row.images.iter().all(|image| image.exists()), "{row:?}");
+    }
+}
+
+#[test]
+fn impossible_numbers_in_a_config_are_refused_before_any_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let text =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/configs/demo.toml")).unwrap();
+    let cases = [
+        ("input_side = 64", "input_side = 1000000"),
+        ("batch_size = 24", "batch_size = 1"),
+        ("learning_rate = 5e-4", "learning_rate = inf"),
+        ("weight_decay = 1e-2", "weight_decay = nan"),
+        ("min_crop = 0.85", "min_crop = 0.85\npatch_noise = inf"),
+        ("scale = 32", "scale = -1"),
+        ("[\"no\", \"yes\"]", "[\"no\", \"no\"]"),
+    ];
+    for (from, to) in cases {
+        assert!(text.contains(from), "{from}");
+        let config = folder.path().join("c.toml");
+        fs::write(&config, text.replacen(from, to, 1)).unwrap();
+        let data = folder.path().to_str().unwrap();
+        let output = lumiface(&["train", config.to_str().unwrap(), "--data", data, "--out", data]);
+        assert_eq!(output.status.code(), Some(1), "{to}: {}", stderr(&output));
+        assert!(stderr(&output).contains("c.toml: "), "{to}: {}", stderr(&output));
+    }
 }
 
 #[test]

@@ -101,9 +101,27 @@ fn a_pixel_without_light_is_nan_on_both_sides() {
     let solver = LeastSquares::new(&lights(4)).unwrap();
     let stack = gpu.least_squares.prepare(&gpu, &solver, &images).unwrap();
     gpu.least_squares.run(&gpu, &stack).unwrap();
-    let maps = stack.surface.download(&gpu).unwrap();
-    assert!(maps.normals.data.iter().all(|v| v.is_nan()), "{:?}", maps.normals.data);
-    assert_eq!(maps.albedo.data, [0.0; 5]);
+    for maps in [stack.surface.download(&gpu).unwrap(), solver.solve(&images)] {
+        assert!(maps.normals.data.iter().all(|v| v.is_nan()), "{:?}", maps.normals.data);
+        assert_eq!(maps.albedo.data, [0.0; 5]);
+    }
+}
+
+#[test]
+fn an_undefined_normal_inside_the_mask_spoils_only_itself() {
+    let Some(gpu) = support::any_gpu() else { return };
+    let size = Size::new(40, 40);
+    let normals = NormalMap::from_fn(size, |r, c| {
+        if (r, c) == (20, 20) {
+            return Vec3::repeat(f32::NAN);
+        }
+        Vec3::new(0.3 * (c as f32 * 0.2).sin(), 0.2, 1.0).normalize()
+    });
+    let mask: Mask = Plane::filled(size, true);
+    let cpu = frankot_chellappa(&normals, &mask);
+    assert!(cpu.data.iter().all(|z| z.is_finite()));
+    let depth = gpu.frankot_chellappa.integrate(&gpu, &normals, &mask).unwrap();
+    assert_planes("depth", &depth, &cpu);
 }
 
 #[test]

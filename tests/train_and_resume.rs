@@ -243,6 +243,17 @@ fn another_configuration_or_architecture_is_refused() {
     let message = stderr(&output);
     assert!(message.contains("another architecture") && message.contains("width 8"), "{message}");
 
+    // Weights of other people are not taken for this run's, whatever the files around them say.
+    fs::write(&resolved, &text).unwrap();
+    let split = workshop.path("run/split.csv");
+    let parts = fs::read_to_string(&split).unwrap();
+    let swapped =
+        parts.replace("train", "x").replace("gallery", "train").replacen("x", "gallery", 2);
+    fs::write(&split, swapped.replace('x', "train")).unwrap();
+    let output = workshop.evaluate("run");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("trained on other people"), "{}", stderr(&output));
+
     let fresh = [workshop.train_arguments("run"), vec!["--fresh"]].concat();
     let output = lumiface(&fresh);
     assert!(output.status.success(), "{}", stderr(&output));

@@ -37,6 +37,9 @@ pub fn read_label_table(path: &Path) -> Result<BTreeMap<(String, String), Labels
             )));
         }
     }
+    if let Some(twice) = columns.iter().enumerate().find(|(i, name)| columns[..*i].contains(name)) {
+        return Err(malformed(format!("has the column `{}` twice; keep one of them", twice.1)));
+    }
     let position = |wanted: &str| {
         columns
             .iter()

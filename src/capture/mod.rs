@@ -145,6 +145,9 @@ pub fn find_captures(
     root: &Path,
     options: &LayoutOptions,
 ) -> Result<Inventory, CaptureError> {
+    if root.is_file() {
+        return Err(IoError::NotAFolder(root.to_path_buf()).into());
+    }
     if !root.is_dir() {
         return Err(IoError::NotFound(root.to_path_buf()).into());
     }

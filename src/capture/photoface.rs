@@ -6,12 +6,13 @@
 
 use super::{CaptureError, CaptureSource, Inventory, read_label_table};
 use crate::geometry::light_from_zenith_azimuth;
-use crate::io::{IoError, TEMPORARY_PREFIX, read_text};
+use crate::io::{IoError, read_text};
 use crate::maps::Lights;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-const IMAGE_EXTENSIONS: [&str; 8] = ["bmp", "png", "tif", "tiff", "pgm", "ppm", "jpg", "tga"];
+const IMAGE_EXTENSIONS: [&str; 9] =
+    ["bmp", "png", "tif", "tiff", "pgm", "ppm", "jpg", "jpeg", "tga"];
 const LIGHT_FILE_STEM: &str = "lightsource";
 
 pub(super) fn find(root: &Path, label_file: Option<&Path>) -> Result<Inventory, CaptureError> {
@@ -27,7 +28,21 @@ pub(super) fn find(root: &Path, label_file: Option<&Path>) -> Result<Inventory, 
     };
     let mut inventory = Inventory::default();
     for id_folder in subfolders(root)? {
-        for session_folder in subfolders(&id_folder)? {
+        let sessions = match subfolders(&id_folder) {
+            Ok(sessions) => sessions,
+            Err(error) => {
+                inventory.problems.push(error.to_string());
+                continue;
+            }
+        };
+        for session_folder in sessions {
+            if session_folder.to_str().is_none() {
+                inventory.problems.push(format!(
+                    "{}: the name is not UTF-8; rename the folder",
+                    session_folder.display()
+                ));
+                continue;
+            }
             let (id, session) = (file_name(&id_folder), file_name(&session_folder));
             let found = match read_session(&session_folder) {
                 // Neither images nor lights: notes, or a folder of maps below the same root.
@@ -70,7 +85,7 @@ fn subfolders(folder: &Path) -> Result<Vec<PathBuf>, CaptureError> {
     let mut folders = Vec::new();
     for entry in entries {
         let path = entry.map_err(|e| IoError::from_system(folder, e))?.path();
-        let hidden = file_name(&path).starts_with(TEMPORARY_PREFIX.get(..1).unwrap_or("."));
+        let hidden = file_name(&path).starts_with('.');
         if path.is_dir() && !hidden {
             folders.push(path);
         }
@@ -86,18 +101,35 @@ fn file_name(path: &Path) -> String {
 /// Images by number and their lights, or `None` where the folder holds neither. The light file
 /// says how many images there should be.
 fn read_session(folder: &Path) -> Result<Option<(Vec<PathBuf>, Lights)>, CaptureError> {
-    let mut light_file = None;
-    let mut numbered = BTreeMap::new();
+    let mut light_file: Option<PathBuf> = None;
+    let mut numbered: BTreeMap<usize, PathBuf> = BTreeMap::new();
     let entries = std::fs::read_dir(folder).map_err(|e| IoError::from_system(folder, e))?;
     for entry in entries {
         let path = entry.map_err(|e| IoError::from_system(folder, e))?.path();
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
         let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+        let twice = |first: &Path| {
+            CaptureError::malformed(
+                folder,
+                format!(
+                    "has {} and {} for the same thing; keep one of them",
+                    file_name(first),
+                    file_name(&path)
+                ),
+            )
+        };
+        let digits = stem.strip_prefix("im").filter(|n| n.bytes().all(|b| b.is_ascii_digit()));
         if stem == LIGHT_FILE_STEM {
+            if let Some(first) = &light_file {
+                return Err(twice(first));
+            }
             light_file = Some(path);
-        } else if let Some(number) = stem.strip_prefix("im").and_then(|n| n.parse::<usize>().ok())
+        } else if let Some(number) = digits.and_then(|n| n.parse::<usize>().ok())
             && IMAGE_EXTENSIONS.contains(&extension.as_str())
         {
+            if let Some(first) = numbered.get(&number) {
+                return Err(twice(first));
+            }
             numbered.insert(number, path);
         }
     }

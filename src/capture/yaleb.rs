@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 
 /// Lights a person at P00 of the original set; fewer are reported as gaps.
 const LIGHTS_PER_PERSON: usize = 64;
+/// More sessions of 64 images than anyone has use for.
+const MOST_SESSIONS: usize = 10_000;
 /// Deals tried before a hand of lights that is well enough conditioned is given up on.
 const DEALS: usize = 500;
 
@@ -60,6 +62,13 @@ impl YaleBRecipe {
                 "lights_per_session is below 3, the least that photometric stereo needs".into()
             );
         }
+        for (name, sessions) in
+            [("max_sessions", self.max_sessions), ("training_sessions", self.training_sessions)]
+        {
+            if sessions > MOST_SESSIONS {
+                return Err(format!("{name} is {sessions}, at most {MOST_SESSIONS} are made"));
+            }
+        }
         if self.max_sessions == 0 {
             return Err("max_sessions is 0: there would be no capture".into());
         }
@@ -80,7 +89,13 @@ pub(super) fn find(root: &Path, recipe: &YaleBRecipe) -> Result<Inventory, Captu
     let mut inventory = Inventory::default();
     for person_folder in person_folders(root)? {
         let id = person_folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let mut images = lit_images(&person_folder)?;
+        let mut images = match lit_images(&person_folder) {
+            Ok(images) => images,
+            Err(error) => {
+                inventory.problems.push(error.to_string());
+                continue;
+            }
+        };
         let present = images.len();
         if present == 0 {
             continue;

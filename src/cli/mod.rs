@@ -13,11 +13,28 @@ use crate::pipeline::{
     read_train_config, train,
 };
 use crate::report::evaluation_table;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 use progress::Progress;
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+/// Prints a line of results. A reader who has gone away is no error; anything else is.
+macro_rules! say {
+    ($($text:tt)*) => {
+        match writeln!(std::io::stdout(), $($text)*) {
+            Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+                return Err(anyhow::Error::new(e).context("writing to stdout"));
+            }
+            _ => {}
+        }
+    };
+}
+
+/// A test holds them against the lock file.
+const BURN_VERSION: &str = "0.22.1";
+const WGPU_VERSION: &str = "30.0.1";
 
 /// Every capture is done.
 const OK: u8 = 0;
@@ -173,8 +190,9 @@ fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Command::Demo(arguments) => run_demo(arguments),
         Command::Info => run_info(),
         Command::Completions { shell } => {
-            let mut command = Arguments::command();
-            clap_complete::generate(shell, &mut command, "lumiface", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "lumiface", &mut script);
+            say!("{}", String::from_utf8_lossy(&script));
             Ok(OK)
         }
     }
@@ -182,10 +200,10 @@ fn run(arguments: Arguments) -> anyhow::Result<u8> {
 
 fn run_preprocess(arguments: PreprocessArguments) -> anyhow::Result<u8> {
     if arguments.recipe.is_some() && arguments.layout != Layout::YaleB {
-        bail!("--recipe makes sessions of the layout yaleb only; leave it out");
+        wrong_usage("--recipe makes sessions of the layout yaleb only; leave it out");
     }
     if arguments.labels.is_some() && arguments.layout != Layout::Photoface {
-        bail!("--labels belongs to the layout photoface; leave it out");
+        wrong_usage("--labels belongs to the layout photoface; leave it out");
     }
     let recipe = match &arguments.recipe {
         None => None,
@@ -209,13 +227,13 @@ fn run_preprocess(arguments: PreprocessArguments) -> anyhow::Result<u8> {
     let summary = preprocess(&options, &|event| progress.show(event))?;
     progress.finish();
     let total = summary.made + summary.skipped;
-    println!(
+    say!(
         "{total} captures in {} ({} made, {} unchanged)",
         summary.manifest.display(),
         summary.made,
         summary.skipped
     );
-    Ok(report_problems(&summary.problems))
+    Ok(report_problems(&summary.problems, summary.problem_list.as_deref()))
 }
 
 fn run_train(arguments: TrainArguments) -> anyhow::Result<u8> {
@@ -229,7 +247,7 @@ fn run_train(arguments: TrainArguments) -> anyhow::Result<u8> {
     let progress = Progress::new();
     train(&options, &|event| progress.show(event))?;
     progress.finish();
-    println!("trained: {}", options.out.display());
+    say!("trained: {}", options.out.display());
     Ok(OK)
 }
 
@@ -250,17 +268,17 @@ fn run_evaluate(arguments: EvaluateArguments) -> anyhow::Result<u8> {
         eprintln!("warning: {warning}");
     }
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&summary.evaluation)?);
+        say!("{}", serde_json::to_string_pretty(&summary.evaluation)?);
     } else {
-        print_evaluation(&summary.evaluation);
-        println!("{}", summary.json.display());
-        println!("{}", summary.sheet.display());
+        print_evaluation(&summary.evaluation)?;
+        say!("{}", summary.json.display());
+        say!("{}", summary.sheet.display());
     }
     Ok(OK)
 }
 
-fn print_evaluation(e: &Evaluation) {
-    println!(
+fn print_evaluation(e: &Evaluation) -> anyhow::Result<()> {
+    say!(
         "split {}: {} people enrolled once, {}{} probes, {} genuine and {} impostor pairs",
         e.split,
         e.enrolled,
@@ -269,23 +287,29 @@ fn print_evaluation(e: &Evaluation) {
         e.genuine_pairs,
         e.impostor_pairs
     );
-    println!("{}", evaluation_table(e));
+    say!("{}", evaluation_table(e));
+    Ok(())
 }
 
 fn run_demo(arguments: DemoArguments) -> anyhow::Result<u8> {
     let progress = Progress::new();
     let summary = demo(&arguments.out, &arguments.device, &|event| progress.show(event))?;
     progress.finish();
-    print_evaluation(&summary.evaluation.evaluation);
-    println!("\nworth opening:");
+    print_evaluation(&summary.evaluation.evaluation)?;
+    say!("\nworth opening:");
     for (path, what) in &summary.worth_opening {
-        println!("  {}  {what}", path.display());
+        say!("  {}  {what}", path.display());
     }
-    Ok(report_problems(&summary.problems))
+    Ok(report_problems(&summary.problems, None))
+}
+
+/// Ends the process with usage's exit code, as clap does for what it can see itself.
+fn wrong_usage(message: &str) -> ! {
+    Arguments::command().error(clap::error::ErrorKind::ArgumentConflict, message).exit()
 }
 
 /// Lists what was wrong, and the exit code that follows from it.
-fn report_problems(problems: &[String]) -> u8 {
+fn report_problems(problems: &[String], list: Option<&Path>) -> u8 {
     /// Enough to see the pattern; the rest is counted.
     const LISTED: usize = 50;
     if problems.is_empty() {
@@ -298,29 +322,48 @@ fn report_problems(problems: &[String]) -> u8 {
     if problems.len() > LISTED {
         eprintln!("  and {} more", problems.len() - LISTED);
     }
+    if let Some(list) = list {
+        eprintln!("all of them: {}", list.display());
+    }
     PARTIAL
 }
 
 fn run_info() -> anyhow::Result<u8> {
-    println!("lumiface {}, burn 0.22.1, wgpu 30", env!("CARGO_PKG_VERSION"));
+    say!("lumiface {}, burn {BURN_VERSION}, wgpu {WGPU_VERSION}", env!("CARGO_PKG_VERSION"));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    println!("CPU: {threads} threads");
+    say!("CPU: {threads} threads");
     let adapters = list_adapters();
     if adapters.is_empty() {
-        println!("GPU: no adapter found");
+        say!("GPU: no adapter found");
     }
     for adapter in &adapters {
-        println!(
-            "GPU: {} ({}, {}, {})",
-            adapter.name, adapter.kind, adapter.backend, adapter.driver
-        );
+        say!("GPU: {} ({}, {}, {})", adapter.name, adapter.kind, adapter.backend, adapter.driver);
     }
     let choice = choose_adapter(&DeviceRequest::Auto, &adapters).context("choosing a device")?;
     let name = choice.adapter.map_or("CPU".to_string(), |adapter| adapter.name);
-    println!("--device auto takes: {name}, because {}", because(&choice.reason));
+    say!("--device auto takes: {name}, because {}", because(&choice.reason));
     Ok(OK)
 }
 
 fn because(reason: &str) -> String {
     if reason.starts_with("the best") { format!("it is {reason}") } else { reason.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_versions_shown_are_the_ones_used() {
+        let lock = include_str!("../../Cargo.lock");
+        for (name, version) in [("burn", BURN_VERSION), ("wgpu", WGPU_VERSION)] {
+            let entry = format!("name = \"{name}\"\nversion = \"{version}\"");
+            assert!(lock.contains(&entry), "{entry} is not in Cargo.lock");
+        }
+    }
 }

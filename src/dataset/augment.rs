@@ -141,6 +141,10 @@ fn add_patch_noise(
     for row in rows {
         for column in columns.clone() {
             let pixel = row * side + column;
+            // Exactly 0 is off the mask.
+            if (0..3).all(|c| data[c * area + pixel] == 0.0) {
+                continue;
+            }
             if modality == Modality::Normals {
                 let mut normal: [f32; 3] =
                     std::array::from_fn(|c| data[c * area + pixel] + noise.sample(random));
@@ -192,19 +196,24 @@ mod tests {
         let area = 16 * 16;
         let mut data = vec![0.0; 3 * area];
         data[2 * area..].fill(1.0);
+        // The upper half is off the mask.
+        data[2 * area..2 * area + area / 2].fill(0.0);
         let sample = Sample { side: 16, data };
-        let config = AugmentConfig { patch_noise: 0.5, ..Default::default() };
+        let config = AugmentConfig { min_crop: 1.0, patch_noise: 0.5, ..Default::default() };
         let view = |seed| {
             let mut random = Pcg64::seed_from_u64(seed);
             random_view(&sample, Modality::Normals, &config, 16, &mut random).data
         };
-        let noisy = view(5);
-        assert_eq!(noisy, view(5));
-        assert_ne!(noisy, view(6));
-        for p in 0..area {
-            let length = (0..3).map(|c| noisy[c * area + p].powi(2)).sum::<f32>().sqrt();
-            assert!((length - 1.0).abs() < 1e-5, "pixel {p}: {length}");
+        assert_eq!(view(5), view(5));
+        let mut changed = 0;
+        for noisy in (0..20).map(view) {
+            assert!(noisy[..area / 2].iter().all(|&n_x| n_x == 0.0), "noise off the mask");
+            for p in area / 2..area {
+                let length = (0..3).map(|c| noisy[c * area + p].powi(2)).sum::<f32>().sqrt();
+                assert!((length - 1.0).abs() < 1e-5, "pixel {p}: {length}");
+                changed += usize::from(noisy[p] != 0.0);
+            }
         }
-        assert!(noisy[..area].iter().any(|&n_x| n_x != 0.0), "no noise at all");
+        assert!(changed > 100, "{changed} pixels with noise in 20 views");
     }
 }

@@ -6,9 +6,6 @@ use std::path::{Path, PathBuf};
 
 pub const MANIFEST_FILE: &str = "manifest.csv";
 
-/// Separates several values in one field.
-const LIST_SEPARATOR: &str = "; ";
-
 const COLUMNS: [&str; 16] = [
     "id",
     "session",
@@ -92,6 +89,7 @@ impl Manifest {
             );
             record.extend(files::ALL.iter().map(|file| portable(&row.folder.join(file))));
             let images: Vec<String> = row.images.iter().map(|path| portable(path)).collect();
+            let list = |values: &[String]| serde_json::json!(values).to_string();
             record.extend([
                 row.height.to_string(),
                 row.width.to_string(),
@@ -99,8 +97,8 @@ impl Manifest {
                 format!("{:.3}", row.condition_number),
                 DEPTH_UNIT.to_string(),
                 (if row.training_only { "yes" } else { "no" }).to_string(),
-                images.join(LIST_SEPARATOR),
-                row.warnings.join(LIST_SEPARATOR),
+                list(&images),
+                list(&row.warnings),
             ]);
             table.write_record(&record).map_err(unwritable)?;
         }
@@ -151,6 +149,8 @@ impl Manifest {
             images,
             warnings,
         ] = at;
+        let maps = [normals, at[3], at[4], at[5], at[6], at[7]];
+        let mut names = std::collections::BTreeSet::new();
         let mut rows = Vec::new();
         for (number, record) in table.records().enumerate() {
             let line = number + 2;
@@ -161,9 +161,32 @@ impl Manifest {
                 })
             };
             let list = |position: usize| {
-                record[position].split(LIST_SEPARATOR).filter(|s| !s.is_empty()).map(String::from)
+                serde_json::from_str::<Vec<String>>(&record[position]).map_err(|_| {
+                    damaged(format!("line {line}: `{}` is no list", &record[position]))
+                })
             };
             let folder = Path::new(&record[normals]).parent().unwrap_or(Path::new(""));
+            for (file, position) in files::ALL.iter().zip(maps) {
+                if record[position] != portable(&folder.join(file)) {
+                    return Err(damaged(format!(
+                        "line {line}: `{}` is not {file} in the folder of the normals",
+                        &record[position]
+                    )));
+                }
+            }
+            if !names.insert((record[id].to_string(), record[session].to_string())) {
+                return Err(damaged(format!(
+                    "line {line}: {}/{} is listed twice",
+                    &record[id], &record[session]
+                )));
+            }
+            let training_only = match &record[training_only] {
+                "yes" => true,
+                "no" => false,
+                other => {
+                    return Err(damaged(format!("line {line}: `{other}` is neither yes nor no")));
+                }
+            };
             rows.push(ManifestRow {
                 id: record[id].to_string(),
                 session: record[session].to_string(),
@@ -179,9 +202,9 @@ impl Manifest {
                 width: number(width)? as usize,
                 lights: number(lights)? as usize,
                 condition_number: number(condition)?,
-                training_only: &record[training_only] == "yes",
-                images: list(images).map(PathBuf::from).collect(),
-                warnings: list(warnings).collect(),
+                training_only,
+                images: list(images)?.into_iter().map(PathBuf::from).collect(),
+                warnings: list(warnings)?,
             });
         }
         if rows.is_empty() {
@@ -198,7 +221,8 @@ impl Manifest {
 
 /// Forward slashes on every system, so that a manifest can be moved between them.
 fn portable(path: &Path) -> String {
-    path.to_string_lossy().replace('\\', "/")
+    let text = path.to_string_lossy();
+    if cfg!(windows) { text.replace('\\', "/") } else { text.into_owned() }
 }
 
 #[cfg(test)]

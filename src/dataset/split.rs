@@ -95,25 +95,27 @@ impl Split {
 
     /// Writes a CSV table: id, split.
     pub fn write(&self, path: &Path) -> Result<(), IoError> {
-        let mut text = String::from("id,split\n");
-        for (id, part) in &self.parts {
-            text.push_str(&format!("{id},{part}\n"));
+        let mut table = csv::Writer::from_writer(Vec::new());
+        let rows = self.parts.iter().map(|(id, part)| [id.clone(), part.to_string()]);
+        for row in std::iter::once(["id", "split"].map(String::from)).chain(rows) {
+            table.write_record(row).map_err(|e| IoError::unsuitable(path, e))?;
         }
-        write_atomically(path, |out| out.write_all(text.as_bytes()))
+        let bytes = table.into_inner().map_err(|e| IoError::unsuitable(path, e))?;
+        write_atomically(path, |out| out.write_all(&bytes))
     }
 
     /// Reads what [`Split::write`] wrote.
     pub fn read(path: &Path) -> Result<Self, IoError> {
         let text = read_text(path)?;
         let mut parts = BTreeMap::new();
-        for (number, line) in text.lines().enumerate().skip(1) {
-            let parsed =
-                line.rsplit_once(',').and_then(|(id, part)| Some((id, part.parse().ok()?)));
-            let Some((id, part)) = parsed else {
-                let reason = format!("line {}: `{line}` is not `id,split`", number + 1);
-                return Err(IoError::unsuitable(path, reason));
-            };
-            parts.insert(id.to_string(), part);
+        for (number, record) in csv::Reader::from_reader(text.as_bytes()).records().enumerate() {
+            let damaged =
+                |reason: String| IoError::unsuitable(path, format!("row {}: {reason}", number + 1));
+            let record = record.map_err(|e| damaged(e.to_string()))?;
+            if record.len() != 2 {
+                return Err(damaged("is not `id,split`".into()));
+            }
+            parts.insert(record[0].to_string(), record[1].parse().map_err(damaged)?);
         }
         Ok(Self { parts })
     }
@@ -158,6 +160,9 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         split.write(file.path()).unwrap();
         assert_eq!(Split::read(file.path()).unwrap(), split);
+        let odd = Split { parts: [("a, \"b\"\nc".to_string(), Part::Train)].into() };
+        odd.write(file.path()).unwrap();
+        assert_eq!(Split::read(file.path()).unwrap(), odd);
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub struct Evaluation {
     pub epoch: usize,
     /// Enrolled people, one session each.
     pub enrolled: usize,
-    /// 1, or as many as the person with most sessions has where each is enrolled in turn.
+    /// 1, or, where each session is enrolled in turn, as many as everyone has sessions.
     pub rounds: usize,
     /// Over all rounds.
     pub probes: usize,

@@ -135,8 +135,7 @@ impl Gpu {
     ) -> Result<(), GpuError> {
         let limit = self.device.limits().max_compute_workgroups_per_dimension;
         if groups.iter().any(|&count| count > limit) {
-            let (bytes, limit) = (u64::from(groups[0].max(groups[1])), u64::from(limit));
-            return Err(GpuError::TooLarge { what: "the image (in workgroups)", bytes, limit });
+            return Err(GpuError::TooManyWorkgroups);
         }
         let mut encoder = self.device.create_command_encoder(&Default::default());
         {

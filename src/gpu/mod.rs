@@ -29,6 +29,8 @@ pub enum GpuError {
          smaller images"
     )]
     TooLarge { what: &'static str, bytes: u64, limit: u64 },
+    #[error("the image is too large for the GPU; choose --device cpu")]
+    TooManyWorkgroups,
     #[error("the GPU gave no result ({0}); choose --device cpu")]
     Lost(String),
 }

@@ -107,7 +107,7 @@ fn slopes(normals: &NormalMap, mask: &Mask) -> (Vec<f32>, Vec<f32>) {
             let n_z = z[i].max(1e-6);
             let (p, q) = (-x[i] / n_z, y[i] / n_z);
             let steepness = (p * p + q * q).sqrt();
-            if !(mask.data[i] && steepness.is_finite()) {
+            if !(mask.data[i] && steepness.is_finite() && z[i].is_finite()) {
                 return (0.0, 0.0);
             }
             let shrink = if steepness > MAX_SLOPE { MAX_SLOPE / steepness } else { 1.0 };

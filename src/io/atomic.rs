@@ -10,7 +10,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 /// How every temporary name starts.
-pub const TEMPORARY_PREFIX: &str = ".tmp-";
+pub const TEMPORARY_PREFIX: &str = ".lumiface-tmp-";
 
 fn parent_of(path: &Path) -> &Path {
     match path.parent() {
@@ -59,12 +59,20 @@ pub fn write_atomically(
 pub struct StagedFolder {
     temporary: PathBuf,
     target: PathBuf,
+    marker: &'static str,
     committed: bool,
 }
 
 impl StagedFolder {
     /// Starts an empty folder beside `target`; removes what a killed run left of it.
-    pub fn create(target: &Path) -> Result<Self, IoError> {
+    ///
+    /// `marker` is a file that every such folder holds when complete. Only a folder that holds
+    /// it, or an empty one, will be replaced: whatever else stands at `target` is the user's.
+    ///
+    /// # Errors
+    /// A foreign folder or file at `target`, or what the system reports.
+    pub fn create(target: &Path, marker: &'static str) -> Result<Self, IoError> {
+        check_replaceable(target, marker)?;
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let temporary = parent_of(target).join(format!("{TEMPORARY_PREFIX}{name}"));
         let fail = |e| IoError::from_system(&temporary, e);
@@ -72,7 +80,7 @@ impl StagedFolder {
             fs::remove_dir_all(&temporary).map_err(fail)?;
         }
         fs::create_dir_all(&temporary).map_err(fail)?;
-        Ok(Self { temporary, target: target.to_path_buf(), committed: false })
+        Ok(Self { temporary, target: target.to_path_buf(), marker, committed: false })
     }
 
     /// Where to write a file of this folder.
@@ -84,6 +92,7 @@ impl StagedFolder {
     pub fn commit(mut self) -> Result<(), IoError> {
         let fail = |e| IoError::from_system(&self.target, e);
         sync_folder(&self.temporary);
+        check_replaceable(&self.target, self.marker)?;
         if self.target.exists() {
             // A folder cannot be renamed onto a full one. Killed between these two lines, the
             // target is missing and the next run makes it again: nothing half-written is seen.
@@ -94,6 +103,20 @@ impl StagedFolder {
         self.committed = true;
         Ok(())
     }
+}
+
+fn check_replaceable(target: &Path, marker: &str) -> Result<(), IoError> {
+    let ours = match fs::read_dir(target) {
+        Ok(mut entries) => target.join(marker).exists() || entries.next().is_none(),
+        Err(_) => !target.exists(),
+    };
+    if ours {
+        return Ok(());
+    }
+    Err(IoError::unsuitable(
+        target,
+        "holds files that lumiface did not write; choose another --out",
+    ))
 }
 
 impl Drop for StagedFolder {
@@ -122,24 +145,22 @@ impl FolderLock {
             // Some network file systems have no locks; working without one beats not working.
             Err(fs::TryLockError::Error(_)) => {}
         }
-        sweep(folder);
+        sweep(folder, 1);
         Ok(Self { _file: file })
     }
 }
 
-/// Removes what killed runs left half-written directly in a folder. Only what has not been
-/// touched for a while: a command that does not lock, such as `evaluate`, may be writing there.
-/// What cannot be removed does no harm, so failures are left alone.
-fn sweep(folder: &Path) {
-    const UNTOUCHED: std::time::Duration = std::time::Duration::from_secs(60);
+/// Removes what killed runs left half-written in a folder and in the folders below it, down to
+/// where captures and checkpoints stand. What cannot be removed does no harm.
+fn sweep(folder: &Path, depth: usize) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.filter_map(Result::ok) {
-        let temporary = entry.file_name().to_string_lossy().starts_with(TEMPORARY_PREFIX);
-        let touched = entry.metadata().and_then(|m| m.modified());
-        let old = touched.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > UNTOUCHED));
-        if temporary && old {
-            let path = entry.path();
-            let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        let path = entry.path();
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY_PREFIX) {
+            let _ = if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        } else if is_folder && depth > 0 {
+            sweep(&path, depth - 1);
         }
     }
 }
@@ -166,14 +187,14 @@ mod tests {
     fn a_staged_folder_appears_whole_or_not_at_all() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("session");
-        let staged = StagedFolder::create(&target).unwrap();
+        let staged = StagedFolder::create(&target, "a").unwrap();
         fs::write(staged.path("a"), "1").unwrap();
         drop(staged);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 
-        fs::create_dir(folder.path().join(".tmp-session")).unwrap();
-        fs::write(folder.path().join(".tmp-session/left-by-a-kill"), "x").unwrap();
-        let staged = StagedFolder::create(&target).unwrap();
+        fs::create_dir(folder.path().join(".lumiface-tmp-session")).unwrap();
+        fs::write(folder.path().join(".lumiface-tmp-session/left-by-a-kill"), "x").unwrap();
+        let staged = StagedFolder::create(&target, "a").unwrap();
         fs::write(staged.path("a"), "2").unwrap();
         staged.commit().unwrap();
         let names: Vec<_> =
@@ -192,21 +213,28 @@ mod tests {
     }
 
     #[test]
-    fn taking_a_folder_sweeps_what_a_kill_left_long_ago() {
+    fn taking_a_folder_sweeps_what_kills_left() {
         let folder = tempfile::tempdir().unwrap();
-        let (old, new, other) = (
-            folder.path().join(".tmp-old"),
-            folder.path().join(".tmp-new"),
-            folder.path().join("a"),
-        );
-        for path in [&old, &new, &other] {
-            let file = fs::File::create(path).unwrap();
-            if path != &new {
-                let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(600);
-                file.set_modified(long_ago).unwrap();
-            }
-        }
+        let below = folder.path().join("1001");
+        fs::create_dir_all(below.join(".lumiface-tmp-s1")).unwrap();
+        fs::write(below.join(".lumiface-tmp-s1/half"), "x").unwrap();
+        fs::write(folder.path().join(".lumiface-tmp-abc"), "x").unwrap();
+        fs::write(folder.path().join(".tmp-of-someone-else"), "x").unwrap();
         let _lock = FolderLock::acquire(folder.path()).unwrap();
-        assert!(!old.exists() && new.exists() && other.exists());
+        assert_eq!(fs::read_dir(&below).unwrap().count(), 0);
+        assert!(!folder.path().join(".lumiface-tmp-abc").exists());
+        assert!(folder.path().join(".tmp-of-someone-else").exists());
+    }
+
+    #[test]
+    fn a_folder_of_the_users_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("session");
+        fs::create_dir(&target).unwrap();
+        fs::write(target.join("im0.png"), "a capture").unwrap();
+        let message = StagedFolder::create(&target, "record").unwrap_err().to_string();
+        assert!(message.contains("did not write"), "{message}");
+        fs::write(target.join("record"), "").unwrap();
+        assert!(StagedFolder::create(&target, "record").is_ok());
     }
 }

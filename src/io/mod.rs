@@ -17,8 +17,11 @@ pub enum IoError {
     NotFound(PathBuf),
     #[error("{path}: the disk is full; free space and run the same command again", path = .0.display())]
     DiskFull(PathBuf),
-    #[error("{path}: {source}", path = .path.display())]
-    System { path: PathBuf, source: std::io::Error },
+    #[error("{path}: is a file; give a folder", path = .0.display())]
+    NotAFolder(PathBuf),
+    // Not named `source`: an error chain would print it twice.
+    #[error("{path}: {error}", path = .path.display())]
+    System { path: PathBuf, error: std::io::Error },
     #[error("{path}: cannot be decoded ({reason}); replace the file", path = .path.display())]
     Undecodable { path: PathBuf, reason: String },
     #[error("{path}: {reason}", path = .path.display())]
@@ -29,13 +32,16 @@ pub enum IoError {
 
 impl IoError {
     /// Gives an operating-system error its path and, where there is one, its remedy.
-    pub fn from_system(path: &Path, source: std::io::Error) -> Self {
-        match source.kind() {
+    pub fn from_system(path: &Path, error: std::io::Error) -> Self {
+        match error.kind() {
             std::io::ErrorKind::NotFound => Self::NotFound(path.to_path_buf()),
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
                 Self::DiskFull(path.to_path_buf())
             }
-            _ => Self::System { path: path.to_path_buf(), source },
+            std::io::ErrorKind::NotADirectory | std::io::ErrorKind::AlreadyExists => {
+                Self::NotAFolder(path.to_path_buf())
+            }
+            _ => Self::System { path: path.to_path_buf(), error },
         }
     }
 

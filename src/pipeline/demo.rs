@@ -10,7 +10,7 @@ use crate::eval::Enrolment;
 use crate::gpu::DeviceRequest;
 use crate::io::{FolderLock, IoError, read_picture, write_atomically};
 use crate::report::stacked;
-use crate::synth::SynthSet;
+use crate::synth::{SET_FILE, SynthSet};
 use crate::train::TrainConfig;
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ const SET: SynthSet = SynthSet { people: 40, sessions_per_person: 6, side: 128, 
 const CONFIG: &str = include_str!("../../configs/demo.toml");
 const README: &str = include_str!("demo_readme.txt");
 /// People on the overview of maps.
-const OVERVIEW_ROWS: usize = 8;
+const OVERVIEW_ROWS: usize = 4;
 
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
@@ -49,6 +49,15 @@ pub fn demo(
     device: &DeviceRequest,
     emit: EventSink<'_>,
 ) -> Result<DemoSummary, DemoError> {
+    let is_foreign = std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some())
+        && !out.join("captures").join(SET_FILE).exists()
+        && !out.join(".lock").exists();
+    if is_foreign {
+        return Err(DemoError::Impossible(format!(
+            "{}: holds files that the demo did not write; choose another --out",
+            out.display()
+        )));
+    }
     let _lock = FolderLock::acquire(out)?;
     let (captures, maps, run) = (out.join("captures"), out.join("maps"), out.join("run"));
     let stage = |name: &str| emit(Event::StageStarted { name: name.to_string() });
@@ -101,7 +110,7 @@ pub fn demo(
     let readme = out.join("README.txt");
     write_atomically(&readme, |file| file.write_all(README.as_bytes()))?;
     let worth_opening = vec![
-        (overview, "lit image, normals, albedo, depth, residual of eight people"),
+        (overview, "lit image, normals, albedo, depth, residual of four people"),
         (evaluation.sheet.clone(), "who was recognised as whom"),
         (evaluation.json.clone(), "the figures"),
         (readme, "what every file is, and what to try next"),

@@ -11,8 +11,8 @@ use crate::gpu::{DeviceRequest, GpuError};
 use crate::io::{IoError, write_atomically};
 use crate::report::{Match, MatchRow, contact_sheet, sample_picture};
 use crate::train::{
-    CheckpointError, Embedding, LabelError, TrainConfig, class_of, embed, load_latest,
-    network_config, stored_side,
+    CheckpointError, Embedding, LabelError, TrainConfig, TrainedOn, class_of, embed, load_latest,
+    stored_side,
 };
 use burn::module::Module;
 use rayon::prelude::*;
@@ -88,8 +88,7 @@ pub fn evaluate(
 
     let samples = load_samples(&manifest, &rows, &config)?;
     let device = learning_device(&options.device, emit)?;
-    let people = split.people(Part::Train).count();
-    let checkpoint = load_latest(run, &network_config(&config, people), &device)?;
+    let checkpoint = load_latest(run, &TrainedOn::new(&config, &split), &device)?;
     let embeddings = embed(&checkpoint.network.valid(), &samples, config.input_side, &device)
         .map_err(EvaluateError::Impossible)?;
     emit(Event::EmbeddingsReady { count: embeddings.len() });

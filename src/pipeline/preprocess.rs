@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 /// Raised whenever the same input gives other maps, so that old ones are made anew.
 const MAPS_VERSION: u32 = 1;
 const RECORD_FILE: &str = "capture.json";
+const PROBLEMS_FILE: &str = "problems.txt";
 
 #[derive(Clone, Debug)]
 pub struct PreprocessOptions {
@@ -43,6 +44,8 @@ pub struct PreprocessSummary {
     pub skipped: usize,
     /// Everything that was wrong, one line each.
     pub problems: Vec<String>,
+    /// Where all problems are written, if there are any.
+    pub problem_list: Option<PathBuf>,
     pub manifest: PathBuf,
 }
 
@@ -129,10 +132,22 @@ pub fn preprocess(
         summary.problems.extend(record.problems);
         rows.push(record.row);
     }
-    let manifest = Manifest { root: options.out.clone(), rows };
-    if !manifest.rows.is_empty() {
-        manifest.write()?;
+    // All of them, where the terminal may show only the first; gone once all is well.
+    let list = options.out.join(PROBLEMS_FILE);
+    if summary.problems.is_empty() {
+        match std::fs::remove_file(&list) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(IoError::from_system(&list, e).into());
+            }
+            _ => {}
+        }
+    } else {
+        let text = summary.problems.join("\n") + "\n";
+        write_atomically(&list, |out| out.write_all(text.as_bytes()))?;
+        summary.problem_list = Some(list);
     }
+    // Even an empty one: an older manifest would speak of captures that fail by now.
+    Manifest { root: options.out.clone(), rows }.write()?;
     summary.manifest = options.out.join(crate::dataset::MANIFEST_FILE);
     Ok(summary)
 }
@@ -143,10 +158,16 @@ fn process(
     compute: &Compute,
 ) -> Result<Outcome, OneError> {
     let folder = options.out.join(&source.id).join(&source.session);
-    let fingerprint = fingerprint(source);
+    let fingerprint = fingerprint(source, &options.root);
     if !options.force
-        && let Some(record) = finished_record(&folder, &fingerprint)
+        && let Some(mut record) = finished_record(&folder, &fingerprint)
     {
+        // The data set may have moved since.
+        for image in &mut record.row.images {
+            if let Some(path) = source.images.iter().find(|p| p.file_name() == image.file_name()) {
+                *image = absolute(path);
+            }
+        }
         return Ok(Outcome::Skipped(record));
     }
     let capture = source.load()?;
@@ -170,13 +191,13 @@ fn manifest_row(source: &CaptureSource, capture: &Capture) -> ManifestRow {
         condition_number: capture.lights.condition_number(),
         training_only: source.training_only,
         // Absolute, because a manifest is read from anywhere.
-        images: capture
-            .files
-            .iter()
-            .map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()))
-            .collect(),
+        images: capture.files.iter().map(|path| absolute(path)).collect(),
         warnings,
     }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
 fn write_maps(
@@ -186,7 +207,7 @@ fn write_maps(
     capture: &Capture,
     maps: &Reconstruction,
 ) -> Result<Record, IoError> {
-    let staged = StagedFolder::create(folder)?;
+    let staged = StagedFolder::create(folder, RECORD_FILE)?;
     write_normals(&staged.path(files::NORMALS), &maps.normals)?;
     write_plane(&staged.path(files::ALBEDO), &maps.albedo)?;
     write_plane(&staged.path(files::DEPTH), &maps.depth)?;
@@ -223,7 +244,7 @@ fn finished_record(folder: &Path, fingerprint: &str) -> Option<Record> {
 
 /// A hash of what the maps and the manifest row depend on. Images count by path, size and time
 /// of change, as for `make`: reading every pixel again would cost as much as solving.
-fn fingerprint(source: &CaptureSource) -> String {
+fn fingerprint(source: &CaptureSource, root: &Path) -> String {
     let mut hash = Sha256::new();
     let mut add = |text: String| {
         hash.update(text.len().to_le_bytes());
@@ -235,6 +256,7 @@ fn fingerprint(source: &CaptureSource) -> String {
         source.images.iter().zip(&source.lights.directions).zip(&source.lights.intensities)
     {
         let state = path.metadata().ok().map(|m| (m.len(), m.modified().ok()));
+        let path = path.strip_prefix(root).unwrap_or(path);
         add(format!("{} {state:?} {direction:?} {intensity:?}", path.display()));
     }
     format!("{:x}", hash.finalize())

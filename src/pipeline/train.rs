@@ -13,7 +13,7 @@ use crate::dataset::{Manifest, Split};
 use crate::gpu::{DeviceRequest, GpuError};
 use crate::io::{FolderLock, IoError, write_atomically};
 use crate::reconstruct::Compute;
-use crate::train::{TrainConfig, TrainError, TrainEvent, Trainer};
+use crate::train::{TrainConfig, TrainError, TrainEvent, Trainer, remove_all};
 use burn::tensor::Device;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -44,6 +44,8 @@ pub enum TrainRunError {
     Gpu(#[from] GpuError),
     #[error(transparent)]
     Train(#[from] TrainError),
+    #[error("{path}: is not of a training run; choose another --out", path = .0.display())]
+    Foreign(PathBuf),
     #[error("{run}: was begun with another configuration ({difference}); choose another --out, or give --fresh to start over", run = .run.display())]
     ConfigChanged { run: PathBuf, difference: String },
 }
@@ -114,11 +116,13 @@ fn prepare_run(options: &TrainOptions, split: &Split) -> Result<(), TrainRunErro
     let config_path = run.join(CONFIG_FILE);
     let split_path = run.join(SPLIT_FILE);
     if options.fresh {
+        // Weights first: killed in between, no other split may find them.
+        remove_all(run)?;
         for name in [CONFIG_FILE, SPLIT_FILE, METRICS_FILE] {
-            remove(&run.join(name), |path| std::fs::remove_file(path))?;
+            remove(&run.join(name))?;
         }
-        let checkpoints = run.join(crate::train::CHECKPOINT_FOLDER);
-        remove(&checkpoints, |path| std::fs::remove_dir_all(path))?;
+    } else if config_path.exists() && !split_path.exists() {
+        return Err(TrainRunError::Foreign(config_path));
     }
     let changed =
         |difference: String| Err(TrainRunError::ConfigChanged { run: run.clone(), difference });
@@ -132,13 +136,13 @@ fn prepare_run(options: &TrainOptions, split: &Split) -> Result<(), TrainRunErro
         return changed("the maps hold other people".into());
     }
     let text = to_toml(&options.config);
-    write_atomically(&config_path, |out| out.write_all(text.as_bytes()))?;
     split.write(&split_path)?;
+    write_atomically(&config_path, |out| out.write_all(text.as_bytes()))?;
     Ok(())
 }
 
-fn remove(path: &Path, remove: impl Fn(&Path) -> std::io::Result<()>) -> Result<(), IoError> {
-    match remove(path) {
+fn remove(path: &Path) -> Result<(), IoError> {
+    match std::fs::remove_file(path) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(IoError::from_system(path, e)),
         _ => Ok(()),
     }

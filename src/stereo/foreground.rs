@@ -39,6 +39,8 @@ pub fn foreground_mask(images: &ImageStack) -> Mask {
     for hole in holes.iter().filter(|h| h.pixels.len() <= limit && !h.touches_border) {
         hole.pixels.iter().for_each(|&p| mask.data[p] = true);
     }
+    // A pixel that no light reaches at all has no normal, hole or not.
+    mask.data.iter_mut().zip(&brightest).for_each(|(m, &v)| *m &= v > 0.0);
     let subject = islands(&mask, true);
     let largest = subject.iter().map(|i| i.pixels.len()).max().unwrap_or(0);
     for island in subject {
@@ -114,6 +116,8 @@ mod tests {
             if (distance(r, c, 50, 50) < 30.0 && !pupil) || dust { 120 } else { 10 + (c % 3) as u8 }
         });
         assert!(*mask.at(45, 40), "pupil");
+        let dead = mask_of(size, |r, c| if (r, c) == (45, 40) { 0 } else { 120 });
+        assert!(!*dead.at(45, 40) && dead.count() == 9_999, "a pixel without any light");
         assert!(*mask.at(50, 50) && !*mask.at(5, 5) && !*mask.at(95, 95));
         assert_eq!(
             mask.count(),

@@ -28,7 +28,7 @@ use person::{Draws, mix};
 
 pub use person::Person;
 pub use render::render;
-pub use writer::SynthSet;
+pub use writer::{SET_FILE, SynthSet};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Gender {

@@ -1,13 +1,14 @@
 //! A set of synthetic captures on disk, in the layout of Photoface.
 
 use super::{Emotion, FacialHair, Gender, Scene, Traits, render};
-use crate::io::{IoError, StagedFolder, write_atomically, write_grey};
+use crate::io::{IoError, StagedFolder, TEMPORARY_PREFIX, write_atomically, write_grey};
 use crate::maps::Size;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-const SET_FILE: &str = "synth.json";
+/// Lies in the root of every set.
+pub const SET_FILE: &str = "synth.json";
 
 /// A capture set: everything in it follows from these numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,7 +36,12 @@ impl SynthSet {
             .ok()
             .and_then(|bytes| serde_json::from_slice::<SetRecord>(&bytes).ok());
         if old.is_some_and(|old| old != record) {
-            std::fs::remove_dir_all(root).map_err(|e| IoError::from_system(root, e))?;
+            // Renamed first: killed in between, no session of the old set is taken for the new.
+            let name = root.file_name().unwrap_or_default().to_string_lossy();
+            let away = root.with_file_name(format!("{TEMPORARY_PREFIX}{name}"));
+            let fail = |e| IoError::from_system(root, e);
+            std::fs::rename(root, &away).map_err(fail)?;
+            std::fs::remove_dir_all(&away).map_err(fail)?;
         }
         let json =
             serde_json::to_vec_pretty(&record).map_err(|e| IoError::unsuitable(&record_path, e))?;
@@ -64,7 +70,7 @@ impl SynthSet {
             return Ok(row);
         }
         let rendering = render(&scene);
-        let staged = StagedFolder::create(&folder)?;
+        let staged = StagedFolder::create(&folder, "LightSource.txt")?;
         for light in 0..rendering.images.count {
             write_grey(&staged.path(&format!("im{light}.png")), &rendering.images, light)?;
         }

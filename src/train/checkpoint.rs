@@ -3,6 +3,8 @@
 //! `weights.safetensors` holds the network under its parameter names, `optimizer.bpk` the
 //! optimiser's state, `checkpoint.json` the rest. A damaged checkpoint is refused by name.
 
+use super::TrainConfig;
+use crate::dataset::{Part, Split};
 use crate::io::{IoError, StagedFolder, write_atomically};
 use crate::model::{MultiTaskNetwork, NetworkConfig};
 use burn::module::Module;
@@ -25,10 +27,12 @@ const KEPT: usize = 2;
 pub enum CheckpointError {
     #[error(transparent)]
     Io(#[from] IoError),
-    #[error("{path}: the checkpoint is damaged ({reason}); delete it and train on from the one before", path = .path.display())]
+    #[error("{path}: the checkpoint is damaged ({reason}); delete that folder to go on without it", path = .path.display())]
     Damaged { path: PathBuf, reason: String },
     #[error("{path}: the checkpoint is of another architecture ({difference}); evaluate it with its own run folder, or train again", path = .path.display())]
     OtherArchitecture { path: PathBuf, difference: String },
+    #[error("{path}: the checkpoint was trained on other people or another modality than this run says; give --fresh to train again", path = .0.display())]
+    OtherRun(PathBuf),
     #[error("{path}: holds no checkpoint; run `lumiface train` first", path = .0.display())]
     Missing(PathBuf),
 }
@@ -37,6 +41,8 @@ pub enum CheckpointError {
 struct Record {
     format: u32,
     network: NetworkConfig,
+    /// What the network was trained on and as, see [`TrainedOn`].
+    trained_on: String,
     /// Epochs that are done.
     epoch: usize,
     /// SHA-256 of each file.
@@ -44,6 +50,25 @@ struct Record {
 }
 
 const FORMAT: u32 = 1;
+
+/// What a checkpoint belongs to: an architecture, and a digest of who was trained on and how.
+/// Weights of other people must not be taken for this run's: they may have seen its gallery.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainedOn {
+    pub network: NetworkConfig,
+    pub digest: String,
+}
+
+impl TrainedOn {
+    pub fn new(config: &TrainConfig, split: &Split) -> Self {
+        let people: Vec<&str> = split.people(Part::Train).collect();
+        let view = (config.modality, config.input_side, &config.augment);
+        Self {
+            network: super::network_config(config, people.len()),
+            digest: hash(format!("{people:?} {view:?}").as_bytes()),
+        }
+    }
+}
 
 /// A training state between two epochs.
 pub struct Checkpoint {
@@ -63,7 +88,7 @@ fn hash(bytes: &[u8]) -> String {
 /// Writes `<run>/checkpoints/epoch-NNNN`, then drops all but the newest.
 pub fn save(
     run: &Path,
-    config: &NetworkConfig,
+    trained_on: &TrainedOn,
     network: &MultiTaskNetwork,
     optimizer: &ModuleOptimizer,
     epoch: usize,
@@ -83,13 +108,19 @@ pub fn save(
             Ok([weights, (OPTIMIZER, state.to_vec())])
         })
         .and_then(|contents| {
-            let staged = StagedFolder::create(&folder)?;
+            let staged = StagedFolder::create(&folder, RECORD)?;
             let mut files = BTreeMap::new();
             for (name, bytes) in contents {
                 write_atomically(&staged.path(name), |out| out.write_all(&bytes))?;
                 files.insert(name.to_string(), hash(&bytes));
             }
-            let record = Record { format: FORMAT, network: config.clone(), epoch, files };
+            let record = Record {
+                format: FORMAT,
+                network: trained_on.network.clone(),
+                trained_on: trained_on.digest.clone(),
+                epoch,
+                files,
+            };
             let json = serde_json::to_vec_pretty(&record).map_err(|e| unwritable(e.to_string()))?;
             write_atomically(&staged.path(RECORD), |out| out.write_all(&json))?;
             staged.commit()
@@ -100,16 +131,27 @@ pub fn save(
     Ok(folder)
 }
 
+/// Deletes the checkpoints of a run, and nothing else.
+pub fn remove_all(run: &Path) -> Result<(), IoError> {
+    for folder in folders(run) {
+        std::fs::remove_dir_all(&folder).map_err(|e| IoError::from_system(&folder, e))?;
+    }
+    Ok(())
+}
+
 /// Checkpoint folders of a run, oldest first.
 fn folders(run: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(run.join(CHECKPOINT_FOLDER)) else { return Vec::new() };
-    let mut folders: Vec<PathBuf> = entries
+    let mut numbered: Vec<(usize, PathBuf)> = entries
         .filter_map(Result::ok)
-        .map(|entry| entry.path())
-        .filter(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("epoch-")))
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            let epoch = name.to_str()?.strip_prefix("epoch-")?.parse().ok()?;
+            Some((epoch, entry.path()))
+        })
         .collect();
-    folders.sort();
-    folders
+    numbered.sort();
+    numbered.into_iter().map(|(_, folder)| folder).collect()
 }
 
 /// The newest checkpoint that is whole; damaged ones are passed over with a warning.
@@ -118,15 +160,17 @@ fn folders(run: &Path) -> Vec<PathBuf> {
 /// No checkpoint at all, none that is whole, or one of another architecture.
 pub fn load_latest(
     run: &Path,
-    config: &NetworkConfig,
+    trained_on: &TrainedOn,
     device: &Device,
 ) -> Result<Checkpoint, CheckpointError> {
     let mut warnings = Vec::new();
     let mut last_error = None;
     for folder in folders(run).iter().rev() {
-        match load(folder, config, device) {
+        match load(folder, trained_on, device) {
             Ok(checkpoint) => return Ok(Checkpoint { warnings, ..checkpoint }),
-            Err(error @ CheckpointError::OtherArchitecture { .. }) => return Err(error),
+            Err(
+                error @ (CheckpointError::OtherArchitecture { .. } | CheckpointError::OtherRun(_)),
+            ) => return Err(error),
             Err(error) => {
                 warnings.push(error.to_string());
                 last_error = Some(error);
@@ -138,7 +182,7 @@ pub fn load_latest(
 
 fn load(
     folder: &Path,
-    config: &NetworkConfig,
+    trained_on: &TrainedOn,
     device: &Device,
 ) -> Result<Checkpoint, CheckpointError> {
     let damaged = |reason: String| CheckpointError::Damaged { path: folder.to_path_buf(), reason };
@@ -149,11 +193,14 @@ fn load(
     if record.format != FORMAT {
         return Err(damaged(format!("format {} is not known", record.format)));
     }
-    if record.network != *config {
+    if record.network != trained_on.network {
         return Err(CheckpointError::OtherArchitecture {
             path: folder.to_path_buf(),
-            difference: difference(&record.network, config),
+            difference: difference(&record.network, &trained_on.network),
         });
+    }
+    if record.trained_on != trained_on.digest {
+        return Err(CheckpointError::OtherRun(folder.to_path_buf()));
     }
     let read = |name: &str| {
         let bytes =
@@ -163,7 +210,7 @@ fn load(
         }
         Ok(bytes)
     };
-    let mut network = config.init(device);
+    let mut network = trained_on.network.init(device);
     let mut store = SafetensorsStore::from_bytes(Some(read(WEIGHTS)?));
     let applied = network.load_from(&mut store).map_err(|e| damaged(e.to_string()))?;
     if let Some(unused) = applied.unused.first() {

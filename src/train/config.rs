@@ -81,6 +81,14 @@ pub struct TaskConfig {
     pub gamma: Vec<f32>,
 }
 
+/// NaN is in no range.
+fn in_range(name: &str, value: f64, least: f64, most: f64) -> Result<(), String> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(format!("{name} is {value}; it must be from {least} to {most}"))
+}
+
 fn one() -> f64 {
     1.0
 }
@@ -127,31 +135,36 @@ impl OptimizerConfig {
 impl TrainConfig {
     /// What makes the configuration impossible, if anything.
     pub fn check(&self) -> Result<(), String> {
-        let positive = |name: &str, value: f64| {
-            if value > 0.0 { Ok(()) } else { Err(format!("{name} is {value}; it must be above 0")) }
-        };
-        if self.input_side < 32 {
-            return Err(format!(
-                "input_side is {}; the backbone halves five times, so at least 32 is needed",
-                self.input_side
-            ));
-        }
-        positive("optimizer.epochs", self.optimizer.epochs as f64)?;
-        positive("optimizer.learning_rate", self.optimizer.learning_rate)?;
-        positive("optimizer.checkpoint_epochs", self.optimizer.checkpoint_epochs as f64)?;
-        positive("network.width", self.network.width as f64)?;
-        positive("augment.min_crop", f64::from(self.augment.min_crop))?;
-        positive("identity.magface.min_length", self.identity.magface.min_length)?;
-        if self.optimizer.batch_size < 2 {
-            return Err("optimizer.batch_size is below 2; batch norm needs two samples".into());
-        }
-        if self.network.blocks.iter().any(|&blocks| blocks < 2) {
-            return Err("network.blocks has a stage of fewer than 2 blocks".into());
-        }
+        let (optimizer, augment) = (&self.optimizer, &self.augment);
         let magface = &self.identity.magface;
-        if magface.max_length <= magface.min_length {
-            return Err("identity.magface.max_length must be above min_length".into());
+        // The backbone halves five times; batch norm needs two samples; a stage has a start and
+        // an end block. Upper bounds are far beyond use, and keep a slip of the finger from
+        // asking for all memory there is.
+        in_range("input_side", self.input_side as f64, 32.0, 2048.0)?;
+        in_range("network.width", self.network.width as f64, 1.0, 512.0)?;
+        for blocks in self.network.blocks {
+            in_range("each of network.blocks", blocks as f64, 2.0, 64.0)?;
         }
+        in_range("optimizer.epochs", optimizer.epochs as f64, 1.0, 1e6)?;
+        in_range("optimizer.batch_size", optimizer.batch_size as f64, 2.0, 65_536.0)?;
+        in_range("optimizer.learning_rate", optimizer.learning_rate, 1e-12, 10.0)?;
+        let most = optimizer.learning_rate;
+        in_range("optimizer.min_learning_rate", optimizer.min_learning_rate, 0.0, most)?;
+        in_range("optimizer.restart_epochs", optimizer.restart_epochs as f64, 0.0, 1e6)?;
+        in_range("optimizer.checkpoint_epochs", optimizer.checkpoint_epochs as f64, 1.0, 1e6)?;
+        in_range("optimizer.weight_decay", f64::from(optimizer.weight_decay), 0.0, 10.0)?;
+        in_range("augment.min_crop", f64::from(augment.min_crop), 0.1, 1.0)?;
+        in_range("augment.patch_noise", f64::from(augment.patch_noise), 0.0, 10.0)?;
+        in_range("augment.shading", f64::from(augment.shading), 0.0, 10.0)?;
+        in_range("identity.weight", self.identity.weight, 0.0, 1e6)?;
+        in_range("identity.magface.scale", magface.scale, 0.1, 1e3)?;
+        in_range("identity.magface.min_length", magface.min_length, 1e-3, 1e6)?;
+        let above = magface.min_length * 1.000_001;
+        in_range("identity.magface.max_length", magface.max_length, above, 1e7)?;
+        in_range("identity.magface.min_margin", magface.min_margin, 0.0, 1.5)?;
+        let least = magface.min_margin;
+        in_range("identity.magface.max_margin", magface.max_margin, least, 1.5)?;
+        in_range("identity.magface.length_weight", magface.length_weight, 0.0, 1e6)?;
         for (index, task) in self.tasks.iter().enumerate() {
             task.check()?;
             if self.tasks[..index].iter().any(|other| other.name == task.name) {
@@ -189,6 +202,18 @@ impl TaskConfig {
         let classes = self.classes.len();
         if classes < 2 {
             return Err(format!("the task `{name}` has {classes} classes; at least 2 are needed"));
+        }
+        let twice = self.classes.iter().enumerate().find(|(i, c)| self.classes[..*i].contains(c));
+        if let Some((_, class)) = twice {
+            return Err(format!("the task `{name}` lists the class `{class}` twice"));
+        }
+        in_range("a task's weight", self.weight, 0.0, 1e6)?;
+        in_range("a task's adversarial_weight", self.adversarial_weight, 0.0, 1e6)?;
+        for &alpha in &self.alpha {
+            in_range("a task's alpha", f64::from(alpha), 0.0, 1e6)?;
+        }
+        for &gamma in &self.gamma {
+            in_range("a task's gamma", f64::from(gamma), 0.0, 100.0)?;
         }
         for (what, values) in [("alpha", &self.alpha), ("gamma", &self.gamma)] {
             if !values.is_empty() && values.len() != classes {
@@ -238,6 +263,7 @@ mod tests {
         let mut config = parse("");
         config.optimizer.batch_size = 1;
         assert!(config.check().unwrap_err().contains("batch_size"));
+        config.optimizer.batch_size = 8;
         config.optimizer.learning_rate = f64::NAN;
         assert!(config.check().unwrap_err().contains("learning_rate"));
     }

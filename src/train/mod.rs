@@ -8,7 +8,7 @@ mod labels;
 mod optimizer;
 mod trainer;
 
-pub use checkpoint::{CHECKPOINT_FOLDER, Checkpoint, CheckpointError, load_latest};
+pub use checkpoint::{Checkpoint, CheckpointError, TrainedOn, load_latest, remove_all};
 pub use config::{IdentityConfig, NetworkOptions, OptimizerConfig, TaskConfig, TrainConfig};
 pub use embed::{Embedding, embed};
 pub use labels::{LabelError, class_of};

@@ -3,7 +3,7 @@
 //! Order and augmentation of an epoch follow from the seed and the epoch's number alone, so a run
 //! that goes on from a checkpoint does what the unbroken run would have done.
 
-use super::checkpoint::{self, CheckpointError};
+use super::checkpoint::{self, CheckpointError, TrainedOn};
 use super::optimizer::new_optimizer;
 use super::{LabelError, TrainConfig, class_of};
 use crate::dataset::{Manifest, ManifestRow, Part, Sample, Split, load_sample, random_view};
@@ -86,7 +86,7 @@ struct TrainingSample {
 /// A network in training.
 pub struct Trainer {
     config: TrainConfig,
-    network_config: NetworkConfig,
+    trained_on: TrainedOn,
     samples: Vec<TrainingSample>,
     people: usize,
     network: MultiTaskNetwork,
@@ -127,11 +127,16 @@ impl Trainer {
                 config.optimizer.batch_size
             )));
         }
-        let network_config = network_config(&config, people);
+        for (index, task) in config.tasks.iter().enumerate() {
+            if samples.iter().all(|sample| sample.classes[index].is_none()) {
+                let text = format!("no training capture has a label for the task `{}`", task.name);
+                emit(TrainEvent::Warning { text });
+            }
+        }
+        let trained_on = TrainedOn::new(&config, split);
         let training_device = device.clone().autodiff();
         let mut optimizer = new_optimizer(&config);
-        let (network, epoch) = match checkpoint::load_latest(run, &network_config, &training_device)
-        {
+        let (network, epoch) = match checkpoint::load_latest(run, &trained_on, &training_device) {
             Ok(checkpoint) => {
                 for text in checkpoint.warnings {
                     emit(TrainEvent::Warning { text });
@@ -147,7 +152,7 @@ impl Trainer {
             }
             Err(CheckpointError::Missing(_)) => {
                 device.seed(config.seed);
-                (network_config.init(&training_device), 0)
+                (trained_on.network.init(&training_device), 0)
             }
             Err(error) => return Err(error.into()),
         };
@@ -160,7 +165,7 @@ impl Trainer {
         });
         Ok(Self {
             config,
-            network_config,
+            trained_on,
             samples,
             people,
             network,
@@ -183,7 +188,7 @@ impl Trainer {
             if due || self.epochs_done == epochs {
                 let path = checkpoint::save(
                     run,
-                    &self.network_config,
+                    &self.trained_on,
                     &self.network,
                     &self.optimizer,
                     self.epochs_done,
