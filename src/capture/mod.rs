@@ -2,8 +2,8 @@
 //!
 //! A **layout** knows how a data set is laid out on disk. It turns a root folder into
 //! [`CaptureSource`]s, which name files and lights but hold no pixels; [`CaptureSource::load`]
-//! reads and judges the images. Whatever is wrong with the files becomes a [`Problem`] with a
-//! remedy, never a panic, and one bad capture does not stop the others.
+//! reads and judges the images. Whatever is wrong with the files becomes a [`CaptureError`] with
+//! its remedy, never a panic, and one bad capture does not stop the others.
 
 mod labels;
 mod photoface;
