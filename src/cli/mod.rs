@@ -57,12 +57,29 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Solve lit captures for normals, albedo and depth
+    ///
+    /// Solves `I = ρ n·l` by least squares per pixel and integrates the normals to depth.
+    ///
+    /// Writes per capture OUT/ID/SESSION/{normals,albedo,depth,residual}.exr, mask.png and
+    /// preview.png, and OUT/manifest.csv. Captures that are there and unchanged are skipped, so an
+    /// interrupted run is completed by the same command.
     Preprocess(PreprocessArguments),
     /// Train the multi-task network on one modality
+    ///
+    /// Trains on the maps that `preprocess` made. The run folder holds the resolved configuration,
+    /// the split, the losses of each epoch and the last two checkpoints. Run again after an
+    /// interruption, it goes on from the newest checkpoint and ends the same.
     Train(TrainArguments),
     /// Recognise people whom training never saw
+    ///
+    /// Enrols one session of each person and compares every other session with all enrolled ones.
+    /// Writes evaluation-SPLIT.json and matches-SPLIT.png: each probe with its five best matches,
+    /// right in green, wrong in red.
     Evaluate(EvaluateArguments),
     /// Run all three on captures made in code: no data, no GPU, no settings
+    ///
+    /// Renders captures of 40 people who do not exist, makes their maps, trains on 28 of them and
+    /// recognises the other 12. About three minutes on two cores; run again, it keeps what is done.
     Demo(DemoArguments),
     /// Show devices, which one `auto` takes and why, and versions
     Info,
@@ -70,11 +87,6 @@ enum Command {
     Completions { shell: clap_complete::Shell },
 }
 
-/// Solves `I = ρ n·l` by least squares per pixel and integrates the normals to depth.
-///
-/// Writes per capture OUT/ID/SESSION/{normals,albedo,depth,residual}.exr, mask.png and
-/// preview.png, and OUT/manifest.csv. Captures that are there and unchanged are skipped, so an
-/// interrupted run is completed by the same command.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: lumiface preprocess CroppedYale --layout yaleb --recipe configs/captures/yaleb_quartets.toml --out maps/yaleb"
@@ -102,9 +114,6 @@ struct PreprocessArguments {
     force: bool,
 }
 
-/// Trains on the maps that `preprocess` made. The run folder holds the resolved configuration,
-/// the split, the losses of each epoch and the last two checkpoints. Run again after an
-/// interruption, it goes on from the newest checkpoint and ends the same.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: lumiface train configs/yaleb_albedo.toml --data maps/yaleb --out runs/yaleb_albedo"
@@ -126,8 +135,6 @@ struct TrainArguments {
     fresh: bool,
 }
 
-/// Enrols one session of each person and compares every other session with all enrolled ones. Writes evaluation-SPLIT.json and matches-SPLIT.png: each probe with its five best
-/// matches, right in green, wrong in red.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: lumiface evaluate runs/yaleb_albedo --data maps/yaleb --split gallery --baseline raw,albedo,normals"
@@ -158,8 +165,6 @@ struct EvaluateArguments {
     json: bool,
 }
 
-/// Renders captures of 40 people who do not exist, makes their maps, trains on 28 of them and
-/// recognises the other 12. About four minutes on two cores; run again, it keeps what is done.
 #[derive(clap::Args)]
 struct DemoArguments {
     /// Folder for everything
