@@ -3,8 +3,8 @@
 
 mod support;
 
-use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 use lumiface::loss::{FocalConfig, MagFaceConfig};
 use lumiface::model::{MultiTaskNetwork, NetworkConfig, NetworkOutput, TaskShape};
 use std::collections::BTreeMap;
@@ -131,8 +131,47 @@ impl ModuleMapper for Fill {
         if transposed {
             tensor = tensor.swap_dims(0, 1);
         }
+        if device.is_autodiff() {
+            tensor = tensor.require_grad();
+        }
         self.filled.push(name);
         Param::from_mapped_value(id, tensor, mapper)
+    }
+}
+
+/// Compares the length of every parameter's gradient with the reference.
+struct CompareGradients<'a> {
+    reference: &'a Reference,
+    gradients: &'a Gradients,
+    path: Vec<String>,
+    compared: usize,
+    wrong: Vec<String>,
+}
+
+impl ModuleVisitor for CompareGradients<'_> {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_string());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let name = original_name(&self.path.join("."));
+        let Some(want) = self.reference.tensors.get(&format!("train.grad_norm.{name}")) else {
+            return;
+        };
+        let gradient = param.val().grad(self.gradients);
+        let got = gradient.map_or(f32::NAN, |g| g.powi_scalar(2).sum().sqrt().into_scalar());
+        self.compared += 1;
+        // A block's slope has one gradient, a sum of up to a million signed products that nearly
+        // cancel; in f32 the order of the sum shows in the second digit after all.
+        let tolerance = if name.contains("prelu") { 2e-2 } else { 1e-3 };
+        let error = (got - want[0]).abs();
+        if error.is_nan() || error > tolerance * want[0].abs() {
+            self.wrong.push(format!("{name}: {got} instead of {}", want[0]));
+        }
     }
 }
 
@@ -263,7 +302,7 @@ fn evaluation_mode_returns_the_reference_values() {
 }
 
 #[test]
-fn training_mode_returns_the_reference_losses() {
+fn training_mode_returns_the_reference_losses_and_gradients() {
     let Some(reference) = reference() else { return };
     let device = Device::flex().autodiff();
     let network = network(&reference, &device);
@@ -297,5 +336,19 @@ fn training_mode_returns_the_reference_losses() {
         reference.assert_loss(&format!("train.loss.adversarial.{task}"), adversarial.clone());
         total = total + (own + adversarial) * weight;
     }
-    reference.assert_loss("train.loss.total", total);
+    reference.assert_loss("train.loss.total", total.clone());
+
+    let gradients = total.backward();
+    let mut compare = CompareGradients {
+        reference: &reference,
+        gradients: &gradients,
+        path: vec![],
+        compared: 0,
+        wrong: vec![],
+    };
+    network.visit(&mut compare);
+    let expected =
+        reference.tensors.keys().filter(|name| name.starts_with("train.grad_norm.")).count();
+    assert_eq!(compare.compared, expected, "gradients compared");
+    assert!(compare.wrong.is_empty(), "{:#?}", compare.wrong);
 }

@@ -274,3 +274,31 @@ fn a_label_without_a_class_and_a_batch_without_samples_say_so() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("do not fill a batch"), "{}", stderr(&output));
 }
+
+#[test]
+fn captures_without_a_label_train_identity_and_are_left_out_of_the_task() {
+    let workshop = Workshop::new(false);
+    let table = workshop.path("captures/metadata.csv");
+    // Every second capture loses its emotion, the last column.
+    let text: String = fs::read_to_string(&table)
+        .unwrap()
+        .lines()
+        .enumerate()
+        .map(|(i, line)| match line.rsplit_once(',') {
+            Some((rest, _)) if i > 0 && i % 2 == 0 => format!("{rest},\n"),
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    fs::write(&table, text).unwrap();
+    assert!(lumiface(&workshop.preprocess_arguments("maps")).status.success());
+    let output = workshop.train("run");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let losses = fs::read_to_string(workshop.path("run/metrics.jsonl")).unwrap();
+    assert!(losses.lines().all(|line| line.contains("\"emotion\":")), "{losses}");
+
+    let output = workshop.evaluate("run");
+    let result: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    // Two gallery people of four sessions, half of them labelled.
+    assert_eq!(result["results"][0]["tasks"]["emotion"]["labelled"], 4);
+    assert_eq!(result["probes"], 6);
+}
