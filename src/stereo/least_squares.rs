@@ -124,6 +124,9 @@ impl LeastSquares {
 }
 
 /// A run of output pixels.
+///
+/// Inputs are handed over beside it, not in it: with all slices in one struct the compiler no
+/// longer sees that they do not overlap and leaves the loops scalar, 16 times slower.
 struct Span<'a> {
     x: &'a mut [f32],
     y: &'a mut [f32],
