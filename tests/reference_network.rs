@@ -139,6 +139,11 @@ impl ModuleMapper for Fill {
     }
 }
 
+/// Slopes whose gradients are 0.9 % and 0.3 % off the reference, all others being within 0.1 %.
+/// Both belong to large images, where a slope's gradient is a sum over a million signed products;
+/// rounding in f32 is suspected, not shown.
+const KNOWN_DEVIATIONS: [&str; 2] = ["backbone.prelu.weight", "backbone.layer1.1.prelu.weight"];
+
 /// Compares the length of every parameter's gradient with the reference.
 struct CompareGradients<'a> {
     reference: &'a Reference,
@@ -165,9 +170,7 @@ impl ModuleVisitor for CompareGradients<'_> {
         let gradient = param.val().grad(self.gradients);
         let got = gradient.map_or(f32::NAN, |g| g.powi_scalar(2).sum().sqrt().into_scalar());
         self.compared += 1;
-        // A block's slope has one gradient, a sum of up to a million signed products that nearly
-        // cancel; in f32 the order of the sum shows in the second digit after all.
-        let tolerance = if name.contains("prelu") { 2e-2 } else { 1e-3 };
+        let tolerance = if KNOWN_DEVIATIONS.contains(&name.as_str()) { 1e-2 } else { 1e-3 };
         let error = (got - want[0]).abs();
         if error.is_nan() || error > tolerance * want[0].abs() {
             self.wrong.push(format!("{name}: {got} instead of {}", want[0]));

@@ -4,6 +4,7 @@
 //! optimiser's state, `checkpoint.json` the rest. A damaged checkpoint is refused by name.
 
 use super::TrainConfig;
+use super::trainer::network_config;
 use crate::dataset::{Part, Split};
 use crate::io::{IoError, StagedFolder, write_atomically};
 use crate::model::{MultiTaskNetwork, NetworkConfig};
@@ -51,7 +52,7 @@ struct Record {
 
 const FORMAT: u32 = 1;
 
-/// What a checkpoint belongs to: an architecture, and a digest of who was trained on and how.
+/// What a checkpoint belongs to: an architecture, and a digest of who was trained on as what.
 /// Weights of other people must not be taken for this run's: they may have seen its gallery.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainedOn {
@@ -62,9 +63,9 @@ pub struct TrainedOn {
 impl TrainedOn {
     pub fn new(config: &TrainConfig, split: &Split) -> Self {
         let people: Vec<&str> = split.people(Part::Train).collect();
-        let view = (config.modality, config.input_side, &config.augment);
+        let view = (config.modality, config.input_side);
         Self {
-            network: super::network_config(config, people.len()),
+            network: network_config(config, people.len()),
             digest: hash(format!("{people:?} {view:?}").as_bytes()),
         }
     }
@@ -97,34 +98,26 @@ pub fn save(
     let unwritable = |reason: String| IoError::unsuitable(&folder, reason);
     // burn's metadata come in random order; without them the same weights are the same bytes.
     let mut store = SafetensorsStore::from_bytes(None).clear_metadata();
-    network
-        .valid()
-        .save_into(&mut store)
-        .and_then(|()| store.get_bytes())
-        .map(|weights| (WEIGHTS, weights))
-        .map_err(|e| unwritable(e.to_string()))
-        .and_then(|weights| {
-            let state = optimizer.into_bytes().map_err(|e| unwritable(e.to_string()))?;
-            Ok([weights, (OPTIMIZER, state.to_vec())])
-        })
-        .and_then(|contents| {
-            let staged = StagedFolder::create(&folder, RECORD)?;
-            let mut files = BTreeMap::new();
-            for (name, bytes) in contents {
-                write_atomically(&staged.path(name), |out| out.write_all(&bytes))?;
-                files.insert(name.to_string(), hash(&bytes));
-            }
-            let record = Record {
-                format: FORMAT,
-                network: trained_on.network.clone(),
-                trained_on: trained_on.digest.clone(),
-                epoch,
-                files,
-            };
-            let json = serde_json::to_vec_pretty(&record).map_err(|e| unwritable(e.to_string()))?;
-            write_atomically(&staged.path(RECORD), |out| out.write_all(&json))?;
-            staged.commit()
-        })?;
+    network.valid().save_into(&mut store).map_err(|e| unwritable(e.to_string()))?;
+    let weights = store.get_bytes().map_err(|e| unwritable(e.to_string()))?;
+    let state = optimizer.into_bytes().map_err(|e| unwritable(e.to_string()))?;
+
+    let staged = StagedFolder::create(&folder, RECORD)?;
+    let mut files = BTreeMap::new();
+    for (name, bytes) in [(WEIGHTS, &weights[..]), (OPTIMIZER, &state[..])] {
+        write_atomically(&staged.path(name), |out| out.write_all(bytes))?;
+        files.insert(name.to_string(), hash(bytes));
+    }
+    let record = Record {
+        format: FORMAT,
+        network: trained_on.network.clone(),
+        trained_on: trained_on.digest.clone(),
+        epoch,
+        files,
+    };
+    let json = serde_json::to_vec_pretty(&record).map_err(|e| unwritable(e.to_string()))?;
+    write_atomically(&staged.path(RECORD), |out| out.write_all(&json))?;
+    staged.commit()?;
     for old in folders(run).iter().rev().skip(KEPT) {
         std::fs::remove_dir_all(old).map_err(|e| IoError::from_system(old, e))?;
     }

@@ -12,4 +12,4 @@ pub use checkpoint::{Checkpoint, CheckpointError, TrainedOn, load_latest, remove
 pub use config::{IdentityConfig, NetworkOptions, OptimizerConfig, TaskConfig, TrainConfig};
 pub use embed::{Embedding, embed};
 pub use labels::{LabelError, class_of};
-pub use trainer::{Losses, TrainError, TrainEvent, Trainer, network_config, stored_side};
+pub use trainer::{Losses, TrainError, TrainEvent, Trainer, stored_side};

@@ -101,7 +101,7 @@ pub fn stored_side(input_side: usize) -> usize {
 }
 
 /// The architecture that a configuration and a split come to.
-pub fn network_config(config: &TrainConfig, people: usize) -> NetworkConfig {
+pub(super) fn network_config(config: &TrainConfig, people: usize) -> NetworkConfig {
     let mirrored = config.augment.mirror && config.augment.mirror_is_another_person;
     config.network(if mirrored { 2 * people } else { people })
 }
