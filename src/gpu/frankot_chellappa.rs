@@ -4,6 +4,8 @@ use super::buffers::{Access, bind_group, bind_group_layout, pipeline};
 use super::{Gpu, GpuError, SurfaceBuffers, wgpu};
 use crate::integrate::{MAX_SLOPE, centre_depth};
 use crate::maps::{DepthMap, Mask, NormalMap, Plane, Size};
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 pub(super) const SOURCE: &str = include_str!("../../shaders/frankot_chellappa.wgsl");
 pub(super) const BINDINGS: [Access; 4] =
@@ -28,6 +30,8 @@ pub(super) struct Params {
 /// The compiled kernels.
 #[derive(Debug)]
 pub struct FrankotChellappaKernel {
+    /// By length: the captures of a set share a size or two, and a basis costs more than its use.
+    bases: Mutex<BTreeMap<usize, Basis>>,
     layout: wgpu::BindGroupLayout,
     slopes: wgpu::ComputePipeline,
     multiply: wgpu::ComputePipeline,
@@ -56,6 +60,7 @@ impl<'a> Factor<'a> {
 }
 
 /// Basis matrices for one size: row = frequency, column = pixel.
+#[derive(Clone, Debug)]
 struct Basis {
     cosine: wgpu::Buffer,
     sine: wgpu::Buffer,
@@ -88,7 +93,19 @@ impl FrankotChellappaKernel {
             multiply: entry("multiply"),
             project: entry("project_onto_integrable"),
             layout,
+            bases: Mutex::default(),
         }
+    }
+
+    /// The basis of a length, made when first asked for. Clones share the buffers.
+    fn basis(&self, gpu: &Gpu, length: usize) -> Result<Basis, GpuError> {
+        let mut bases = self.bases.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(basis) = bases.get(&length) {
+            return Ok(basis.clone());
+        }
+        let basis = Basis::new(gpu, length)?;
+        bases.insert(length, basis.clone());
+        Ok(basis)
     }
 
     /// Integrates normals that the host holds; see [`crate::integrate::frankot_chellappa`].
@@ -134,7 +151,7 @@ impl FrankotChellappaKernel {
         }
         let defined: Vec<f32> = mask.data.iter().map(|&d| if d { 1.0 } else { 0.0 }).collect();
         let defined = gpu.upload_storage("the mask", bytemuck::cast_slice(&defined))?;
-        let (rows, columns) = (Basis::new(gpu, height)?, Basis::new(gpu, width)?);
+        let (rows, columns) = (self.basis(gpu, height)?, self.basis(gpu, width)?);
         let image = |what| gpu.create_storage(what, area);
 
         let slopes = gpu.create_storage("the slopes", 2 * area)?;

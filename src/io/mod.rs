@@ -54,6 +54,14 @@ impl IoError {
     }
 }
 
+/// Deletes a file; one that is not there is as good as deleted.
+pub fn remove_file(path: &Path) -> Result<(), IoError> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(IoError::from_system(path, e)),
+        _ => Ok(()),
+    }
+}
+
 /// Reads a whole UTF-8 text file.
 pub fn read_text(path: &Path) -> Result<String, IoError> {
     let bytes = std::fs::read(path).map_err(|e| IoError::from_system(path, e))?;

@@ -9,7 +9,8 @@ use crate::capture::{Capture, CaptureError, CaptureSource, Layout, LayoutOptions
 use crate::dataset::{Manifest, ManifestRow, files};
 use crate::gpu::{DeviceRequest, GpuError};
 use crate::io::{
-    FolderLock, IoError, StagedFolder, write_atomically, write_mask, write_normals, write_plane,
+    FolderLock, IoError, StagedFolder, remove_file, write_atomically, write_mask, write_normals,
+    write_plane,
 };
 use crate::reconstruct::{Compute, ReconstructError, Reconstruction, reconstruct};
 use crate::report::preview;
@@ -135,12 +136,7 @@ pub fn preprocess(
     // All of them, where the terminal may show only the first; gone once all is well.
     let list = options.out.join(PROBLEMS_FILE);
     if summary.problems.is_empty() {
-        match std::fs::remove_file(&list) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                return Err(IoError::from_system(&list, e).into());
-            }
-            _ => {}
-        }
+        remove_file(&list)?;
     } else {
         let text = summary.problems.join("\n") + "\n";
         write_atomically(&list, |out| out.write_all(text.as_bytes()))?;

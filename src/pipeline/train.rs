@@ -11,7 +11,7 @@ use super::{Event, EventSink, open_compute};
 use crate::config::{ConfigError, read_toml};
 use crate::dataset::{Manifest, Split};
 use crate::gpu::{DeviceRequest, GpuError};
-use crate::io::{FolderLock, IoError, write_atomically};
+use crate::io::{FolderLock, IoError, remove_file, write_atomically};
 use crate::reconstruct::Compute;
 use crate::train::{TrainConfig, TrainError, TrainEvent, Trainer, remove_all};
 use burn::tensor::Device;
@@ -119,7 +119,7 @@ fn prepare_run(options: &TrainOptions, split: &Split) -> Result<(), TrainRunErro
         // Weights first: killed in between, no other split may find them.
         remove_all(run)?;
         for name in [CONFIG_FILE, SPLIT_FILE, METRICS_FILE] {
-            remove(&run.join(name))?;
+            remove_file(&run.join(name))?;
         }
     } else if config_path.exists() && !split_path.exists() {
         return Err(TrainRunError::Foreign(config_path));
@@ -139,13 +139,6 @@ fn prepare_run(options: &TrainOptions, split: &Split) -> Result<(), TrainRunErro
     split.write(&split_path)?;
     write_atomically(&config_path, |out| out.write_all(text.as_bytes()))?;
     Ok(())
-}
-
-fn remove(path: &Path) -> Result<(), IoError> {
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(IoError::from_system(path, e)),
-        _ => Ok(()),
-    }
 }
 
 fn to_toml(config: &TrainConfig) -> String {
