@@ -4,7 +4,7 @@
 // Twin of src/stereo/least_squares.rs, which has the derivation; wrapper in
 // src/gpu/least_squares.rs.
 
-// Bits of one raw value: 8 or 16.
+// Bits of one raw value: 8, 16 or, for floats, 32.
 override bits: u32 = 8u;
 
 struct Params {
@@ -39,6 +39,12 @@ fn load(light: u32, quad: u32) -> vec4<f32> {
     if bits == 8u {
         let word = raw[group];
         return vec4<f32>(vec4<u32>(word, word >> 8u, word >> 16u, word >> 24u) & vec4<u32>(0xffu));
+    }
+    if bits == 32u {
+        let first = 4u * group;
+        return bitcast<vec4<f32>>(
+            vec4<u32>(raw[first], raw[first + 1u], raw[first + 2u], raw[first + 3u]),
+        );
     }
     let low = raw[2u * group];
     let high = raw[2u * group + 1u];

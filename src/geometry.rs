@@ -7,6 +7,26 @@
 /// A vector of the camera frame.
 pub type Vec3 = nalgebra::Vector3<f32>;
 
+/// A pinhole camera's intrinsics, in pixels. The centre of the upper left pixel is (0, 0).
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Camera {
+    /// Focal lengths along columns and rows.
+    pub focal_px: [f64; 2],
+    /// Principal point: column, row.
+    pub centre_px: [f64; 2],
+}
+
+impl Camera {
+    /// The ray of a pixel, scaled to depth 1 along the optical axis: `(x, y, −1)` of the camera
+    /// frame (y up, z toward the viewer, so the scene lies at negative z).
+    pub fn ray(&self, row: f64, column: f64) -> nalgebra::Vector3<f64> {
+        let x = (column - self.centre_px[0]) / self.focal_px[0];
+        let y = -(row - self.centre_px[1]) / self.focal_px[1];
+        nalgebra::Vector3::new(x, y, -1.0)
+    }
+}
+
 /// Light direction from the two angles in an Extended Yale B file name, in degrees.
 ///
 /// `l = (−cos E sin A, sin E, cos E cos A)`: positive azimuth lights the image's *left* side.

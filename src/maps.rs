@@ -5,7 +5,7 @@
 //! [`crate::geometry`]). A pixel that is not defined holds NaN in every float map and `false`
 //! in the mask; NaN is never replaced by a number on the way.
 
-use crate::geometry::Vec3;
+use crate::geometry::{Camera, Vec3};
 
 /// Height and width of an image in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,6 +46,9 @@ pub type AlbedoMap = Plane<f32>;
 pub type DepthMap = Plane<f32>;
 /// Root mean square over the lights of `I − ρ n·l`, as a share of full scale; NaN off the mask.
 pub type ResidualMap = Plane<f32>;
+/// How far a normal can be trusted, 0 (not at all) to 1, see [`crate::stereo::confidence`]; NaN
+/// off the mask.
+pub type ConfidenceMap = Plane<f32>;
 /// True where the maps are defined.
 pub type Mask = Plane<bool>;
 
@@ -152,11 +155,16 @@ impl NormalMap {
     }
 }
 
-/// Raw sensor values as the files hold them.
+/// Intensities: raw sensor values as the files hold them, or prepared ones (ambient light taken
+/// off, linearised, registered) as a share of full scale.
+///
+/// A prepared value can be negative by noise, above 1 where a light's intensity was divided out,
+/// and NaN where there is no observation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Pixels {
     U8(Vec<u8>),
     U16(Vec<u16>),
+    F32(Vec<f32>),
 }
 
 impl Pixels {
@@ -164,6 +172,7 @@ impl Pixels {
         match self {
             Pixels::U8(values) => values.len(),
             Pixels::U16(values) => values.len(),
+            Pixels::F32(values) => values.len(),
         }
     }
 
@@ -171,19 +180,21 @@ impl Pixels {
         self.len() == 0
     }
 
-    /// The value of a saturated pixel: 255 or 65,535.
+    /// The value that albedo 1 under a unit light gives: 255, 65,535 or 1.
     pub fn full_scale(&self) -> f32 {
         match self {
             Pixels::U8(_) => f32::from(u8::MAX),
             Pixels::U16(_) => f32::from(u16::MAX),
+            Pixels::F32(_) => 1.0,
         }
     }
 
-    /// The raw value at a flat index, 0 to `full_scale`.
+    /// The value at a flat index, in units of `full_scale`'s.
     pub fn get(&self, index: usize) -> f32 {
         match self {
             Pixels::U8(values) => f32::from(values[index]),
             Pixels::U16(values) => f32::from(values[index]),
+            Pixels::F32(values) => values[index],
         }
     }
 }
@@ -196,14 +207,42 @@ pub struct ImageStack {
     pub count: usize,
     /// `count * size.area()` values.
     pub pixels: Pixels,
+    /// Per image, the value at and above which a pixel counts as saturated, in the pixels' units:
+    /// full scale, unless the sensor clips below it or something was subtracted or divided out.
+    pub white: Vec<f32>,
 }
 
 impl ImageStack {
+    /// A stack whose pixels saturate at full scale.
+    ///
     /// # Panics
     /// If `pixels` does not hold exactly `count * size.area()` values.
     pub fn new(size: Size, count: usize, pixels: Pixels) -> Self {
         assert_eq!(pixels.len(), count * size.area(), "{count} images of {size} pixels");
-        Self { size, count, pixels }
+        let white = vec![pixels.full_scale(); count];
+        Self { size, count, pixels, white }
+    }
+
+    /// The same stack with another saturation level per image.
+    ///
+    /// # Panics
+    /// If there is not one level per image.
+    pub fn with_white(mut self, white: Vec<f32>) -> Self {
+        assert_eq!(white.len(), self.count, "one saturation level per image");
+        self.white = white;
+        self
+    }
+
+    /// The values as shares of full scale, (k, h, w) row-major, and the saturation levels in the
+    /// same unit.
+    pub fn to_shares(&self) -> (Vec<f32>, Vec<f32>) {
+        let unit = 1.0 / self.pixels.full_scale();
+        let values = match &self.pixels {
+            Pixels::U8(values) => values.iter().map(|&v| f32::from(v) * unit).collect(),
+            Pixels::U16(values) => values.iter().map(|&v| f32::from(v) * unit).collect(),
+            Pixels::F32(values) => values.clone(),
+        };
+        (values, self.white.iter().map(|w| w * unit).collect())
     }
 }
 
@@ -230,6 +269,17 @@ impl Lights {
         self.directions.is_empty()
     }
 
+    /// The lights at `indices`, in their order.
+    ///
+    /// # Panics
+    /// If an index is out of range.
+    pub fn select(&self, indices: &[usize]) -> Self {
+        Self {
+            directions: indices.iter().map(|&i| self.directions[i]).collect(),
+            intensities: indices.iter().map(|&i| self.intensities[i]).collect(),
+        }
+    }
+
     /// `L` (k × 3), each row a direction times its intensity: `I = L g`.
     pub fn light_matrix(&self) -> nalgebra::MatrixXx3<f64> {
         nalgebra::MatrixXx3::from_fn(self.len(), |row, column| {
@@ -250,6 +300,51 @@ impl Lights {
             largest / smallest
         } else {
             f64::INFINITY
+        }
+    }
+}
+
+/// k lamps near the subject, and the camera that their positions are given for.
+///
+/// A lamp at s with intensity e lights a point x with `e (d/|s − x|)² (s − x)/|s − x|`, d the
+/// lamp's distance from the subject's centre: at the centre it is a distant light of intensity e.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NearLights {
+    /// Millimetres of the camera frame; the origin is the camera's centre, so the subject lies at
+    /// negative z.
+    pub positions_mm: Vec<Vec3>,
+    /// Relative intensities > 0 at the subject's centre.
+    pub intensities: Vec<f32>,
+    pub camera: Camera,
+    /// Depth of the subject's centre along the optical axis, > 0.
+    pub subject_distance_mm: f32,
+}
+
+impl NearLights {
+    /// The subject's centre: where the middle of an image of this size looks, at the subject's
+    /// distance.
+    pub fn subject_centre_mm(&self, size: Size) -> Vec3 {
+        let middle = |length: usize| (length as f64 - 1.0) / 2.0;
+        let ray = self.camera.ray(middle(size.height), middle(size.width));
+        (ray * f64::from(self.subject_distance_mm)).cast()
+    }
+
+    /// The distant lights that these are at the subject's centre.
+    pub fn at_centre(&self, size: Size) -> Lights {
+        let centre = self.subject_centre_mm(size);
+        let directions = self.positions_mm.iter().map(|s| (s - centre).normalize()).collect();
+        Lights { directions, intensities: self.intensities.clone() }
+    }
+
+    /// The lamps at `indices`, in their order.
+    ///
+    /// # Panics
+    /// If an index is out of range.
+    pub fn select(&self, indices: &[usize]) -> Self {
+        Self {
+            positions_mm: indices.iter().map(|&i| self.positions_mm[i]).collect(),
+            intensities: indices.iter().map(|&i| self.intensities[i]).collect(),
+            ..self.clone()
         }
     }
 }

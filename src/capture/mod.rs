@@ -12,8 +12,9 @@ mod yaleb;
 pub use labels::{LABEL_COLUMNS, Labels, read_label_table};
 pub use yaleb::YaleBRecipe;
 
+use crate::geometry::Camera;
 use crate::io::{GreyImage, IoError, read_grey};
-use crate::maps::{ImageStack, Lights, Pixels, Size};
+use crate::maps::{ImageStack, Lights, Mask, NearLights, Pixels, Size};
 use std::path::{Path, PathBuf};
 
 /// Largest accepted condition number of a light matrix. Above it, image noise in the worst
@@ -109,6 +110,37 @@ pub struct CaptureSource {
     pub training_only: bool,
     /// What the layout noticed and could live with.
     pub warnings: Vec<String>,
+    pub rig: Rig,
+}
+
+/// What a layout knows of the rig beyond the lights' directions.
+#[derive(Clone, Debug, Default)]
+pub struct Rig {
+    /// A frame with the lamps off (ambient light) or the lens capped (dark frame): taken off every
+    /// image.
+    pub ambient: Option<PathBuf>,
+    /// White where the subject is.
+    pub mask: Option<PathBuf>,
+    pub camera: Option<Camera>,
+    /// Near lamps; the capture's `lights` then are what they are at the subject's centre.
+    pub near: Option<NearLights>,
+    /// Per light, the intensity of each colour channel (R, G, B), which the channels are divided
+    /// by.
+    pub colour_intensities: Option<Vec<[f32; 3]>>,
+    pub transfer: Transfer,
+}
+
+/// How file values stand to light.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transfer {
+    /// JPEG is sRGB, every other format linear: cameras write JPEG for screens, and what comes as
+    /// PNG, TIFF, BMP or PGM from a rig is sensor data.
+    #[default]
+    ByFormat,
+    Linear,
+    /// IEC 61966-2-1.
+    Srgb,
 }
 
 impl CaptureSource {
@@ -175,6 +207,13 @@ pub struct Capture {
     pub files: Vec<PathBuf>,
     /// Unusable images that were left out, one line each.
     pub dropped: Vec<String>,
+    /// The same images by colour channel, prepared like them: first all R, then G, then B; `None`
+    /// where the files are grey.
+    pub colour: Option<[ImageStack; 3]>,
+    /// The layout's mask, where it has one.
+    pub mask: Option<Mask>,
+    pub camera: Option<Camera>,
+    pub near: Option<NearLights>,
 }
 
 impl CaptureSource {
@@ -219,7 +258,16 @@ impl CaptureSource {
             });
         }
         let files = usable.iter().map(|(i, _)| self.images[*i].clone()).collect();
-        Ok(Capture { images: stack(usable), lights, files, dropped })
+        Ok(Capture {
+            images: stack(usable),
+            lights,
+            files,
+            dropped,
+            colour: None,
+            mask: None,
+            camera: None,
+            near: None,
+        })
     }
 
     fn check_sizes(&self, usable: &[(usize, GreyImage)]) -> Result<(), CaptureError> {
@@ -251,6 +299,7 @@ fn unusable_reason(pixels: &Pixels) -> Option<String> {
     let (lit, saturated) = match pixels {
         Pixels::U8(values) => count_levels(values, threshold, u8::MAX),
         Pixels::U16(values) => count_levels(values, threshold, u16::MAX),
+        Pixels::F32(values) => count_levels(values, threshold, 1.0),
     };
     if (lit as f64) < 0.001 * count as f64 {
         return Some("is black: its light did not fire; retake it".into());
@@ -295,6 +344,7 @@ fn stack(images: Vec<(usize, GreyImage)>) -> ImageStack {
             match image.pixels {
                 Pixels::U8(part) => values.extend(part.into_iter().map(|v| u16::from(v) * 257)),
                 Pixels::U16(part) => values.extend(part),
+                Pixels::F32(_) => unreachable!("no reader gives float pixels"),
             }
         }
         Pixels::U16(values)
@@ -332,6 +382,7 @@ mod tests {
             labels: Labels::default(),
             training_only: false,
             warnings: vec![],
+            rig: Rig::default(),
         }
     }
 

@@ -4,7 +4,7 @@
 //! The light file, `LightSource.*`, gives zenith and azimuth in degrees for each image in turn
 //! (see [`light_from_zenith_azimuth`]).
 
-use super::{CaptureError, CaptureSource, Inventory, read_label_table};
+use super::{CaptureError, CaptureSource, Inventory, Rig, read_label_table};
 use crate::geometry::light_from_zenith_azimuth;
 use crate::io::{IoError, read_text};
 use crate::maps::Lights;
@@ -65,6 +65,7 @@ pub(super) fn find(root: &Path, label_file: Option<&Path>) -> Result<Inventory, 
                     labels: row.unwrap_or_default(),
                     training_only: false,
                     warnings,
+                    rig: Rig::default(),
                 }),
                 Err(error) => inventory.problems.push(error.to_string()),
             }

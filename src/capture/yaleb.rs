@@ -4,7 +4,7 @@
 //! The set has no sessions. A [`YaleBRecipe`] makes them: it deals each person's usable lights
 //! out in small hands, so that two sessions of a person share no image.
 
-use super::{CaptureError, CaptureSource, Inventory, Labels};
+use super::{CaptureError, CaptureSource, Inventory, Labels, Rig};
 use crate::geometry::light_from_yaleb_angles;
 use crate::io::IoError;
 use crate::maps::Lights;
@@ -140,6 +140,7 @@ pub(super) fn find(root: &Path, recipe: &YaleBRecipe) -> Result<Inventory, Captu
                     .then(|| format!("{gaps} of {LIGHTS_PER_PERSON} lights are missing for {id}"))
                     .into_iter()
                     .collect(),
+                rig: Rig::default(),
             });
         }
     }

@@ -36,12 +36,13 @@ pub(super) struct Light {
     pub(super) inverse_column: [f32; 4],
 }
 
-/// The compiled kernel, for 8- and for 16-bit values.
+/// The compiled kernel, for 8-bit, 16-bit and float values.
 #[derive(Debug)]
 pub struct LeastSquaresKernel {
     layout: wgpu::BindGroupLayout,
     for_u8: wgpu::ComputePipeline,
     for_u16: wgpu::ComputePipeline,
+    for_f32: wgpu::ComputePipeline,
 }
 
 /// Solved maps that stay on the device.
@@ -70,7 +71,7 @@ impl LeastSquaresKernel {
         let layout = bind_group_layout(device, &BINDINGS);
         let with_bits =
             |bits: f64| pipeline(device, &layout, SOURCE, "least_squares", &[("bits", bits)]);
-        Self { for_u8: with_bits(8.0), for_u16: with_bits(16.0), layout }
+        Self { for_u8: with_bits(8.0), for_u16: with_bits(16.0), for_f32: with_bits(32.0), layout }
     }
 
     /// Uploads a stack and its coefficients.
@@ -104,6 +105,7 @@ impl LeastSquaresKernel {
         let (bits, raw) = match &images.pixels {
             Pixels::U8(values) => (8, padded_bytes(values, area, quads)),
             Pixels::U16(values) => (16, padded_bytes(values, area, quads)),
+            Pixels::F32(values) => (32, padded_bytes(values, area, quads)),
         };
         let surface = SurfaceBuffers {
             size: images.size,
@@ -129,7 +131,11 @@ impl LeastSquaresKernel {
 
     /// Solves a prepared stack; returns once it is queued.
     pub fn run(&self, gpu: &Gpu, stack: &PreparedStack) -> Result<(), GpuError> {
-        let pipeline = if stack.bits == 8 { &self.for_u8 } else { &self.for_u16 };
+        let pipeline = match stack.bits {
+            8 => &self.for_u8,
+            16 => &self.for_u16,
+            _ => &self.for_f32,
+        };
         gpu.dispatch(pipeline, &stack.bindings, [stack.quads.div_ceil(WORKGROUP) as u32, 1])
     }
 }

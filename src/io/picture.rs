@@ -63,7 +63,7 @@ fn decode(path: &Path) -> Result<DynamicImage, IoError> {
     reader.decode().map_err(|e| IoError::undecodable(path, e))
 }
 
-/// Writes one image of a stack as PNG, 8- or 16-bit as it is.
+/// Writes one image of a stack as PNG, 8- or 16-bit as it is, float cut to 0–1 as 16-bit.
 ///
 /// # Panics
 /// If the stack has no image of that index.
@@ -75,6 +75,11 @@ pub fn write_grey(path: &Path, images: &ImageStack, index: usize) -> Result<(), 
         Pixels::U16(values) => {
             let bytes = bytemuck::cast_slice(&values[range]);
             encode_png(path, bytes, images.size, ExtendedColorType::L16)
+        }
+        Pixels::F32(values) => {
+            let share = |v: &f32| (v.clamp(0.0, 1.0) * f32::from(u16::MAX)).round() as u16;
+            let sixteen: Vec<u16> = values[range].iter().map(share).collect();
+            encode_png(path, bytemuck::cast_slice(&sixteen), images.size, ExtendedColorType::L16)
         }
     }
 }

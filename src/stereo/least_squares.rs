@@ -91,6 +91,7 @@ impl LeastSquares {
             Pixels::U16(values) => {
                 self.solve_pixels(values, f32::from(u16::MAX), images.size, maps)
             }
+            Pixels::F32(values) => self.solve_pixels(values, 1.0, images.size, maps),
         }
     }
 

@@ -1,12 +1,13 @@
-//! Photometric stereo on the CPU: from lit images to a normal and an albedo per pixel.
+//! From images to normals, albedo and confidence, pixel by pixel on the CPU.
 //!
-//! Under k distant lights a Lambertian pixel follows `I = L g`, with `I` its k intensities, `L`
-//! the light matrix (k × 3) and `g = ρ n` the normal scaled by albedo (Woodham 1980,
-//! "Photometric method for determining surface orientation from multiple images", eq. 10).
-//! Solvers differ in how they treat pixels that break this: shadows, highlights, ambient light.
+//! A Lambertian surface under a distant light of direction l shows `I = ρ n·l` where it is lit
+//! and 0 where n turns away. With `g = ρ n` that is linear: `I = L g` over all lights. The
+//! solvers differ in what they believe of the images; each is a file here and a [`Solver`].
 
 mod foreground;
 mod least_squares;
+mod solution;
 
 pub use foreground::foreground_mask;
 pub use least_squares::{LeastSquares, SurfaceMaps};
+pub use solution::{Solution, confidence};
