@@ -12,7 +12,7 @@
 
 use lumiface::geometry::light_from_zenith_azimuth;
 use lumiface::gpu::{Gpu, choose_adapter, list_adapters};
-use lumiface::integrate::frankot_chellappa;
+use lumiface::integrate::{frankot_chellappa, poisson_dct};
 use lumiface::maps::{ImageStack, Lights, Mask, Pixels, Plane, Size};
 use lumiface::stereo::{LeastSquares, SurfaceMaps};
 use rayon::prelude::*;
@@ -141,6 +141,10 @@ fn main() {
         let timing = Timing::of(|| drop(frankot_chellappa(&maps.normals, &mask)));
         line(&format!("CPU {name}"), &timing, size.area(), "");
         rates.push((name.clone(), size.area() as f64 / timing.median()));
+        let poisson = format!("poisson-dct {label}");
+        let timing = Timing::of(|| drop(poisson_dct(&maps.normals, &mask)));
+        line(&format!("CPU {poisson}"), &timing, size.area(), "");
+        rates.push((poisson, size.area() as f64 / timing.median()));
         // 2048² by matrix products takes a software rasteriser minutes.
         if let Some(gpu) = gpu.as_ref().filter(|g| !g.summary.software || size.width < 1000) {
             let timing = Timing::of(|| {

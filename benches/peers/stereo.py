@@ -71,5 +71,23 @@ def main():
 
         report(f"integrate {size}", height * width, integrate)
 
+        u = np.arange(width, dtype=np.float32)[None, :]
+        v = np.arange(height, dtype=np.float32)[:, None]
+        eigenvalues = 4 * np.sin(np.pi * u / (2 * width)) ** 2
+        eigenvalues = eigenvalues + 4 * np.sin(np.pi * v / (2 * height)) ** 2
+        eigenvalues[0, 0] = np.inf
+
+        def poisson():
+            # p and q are the differences across the edges behind each pixel.
+            divergence = np.zeros((height, width), dtype=np.float32)
+            divergence[:, :-1] += p[:, 1:]
+            divergence[:, 1:] -= p[:, 1:]
+            divergence[:-1, :] += q[1:, :]
+            divergence[1:, :] -= q[1:, :]
+            transform = scipy.fft.dctn(divergence, workers=workers)
+            return scipy.fft.idctn(-transform / eigenvalues, workers=workers)
+
+        report(f"poisson-dct {size}", height * width, poisson)
+
 
 main()

@@ -14,17 +14,17 @@
 //!
 //! Twin of `shaders/frankot_chellappa.wgsl`.
 
-use super::MAX_SLOPE;
+use super::centre_depth;
+use super::cosine::{BLOCK, Basis, LineTransform, Turned, for_each_pair};
+use super::slopes::slopes_of_row;
 use crate::maps::{DepthMap, Mask, NormalMap, Plane, Size};
-use rayon::prelude::*;
-use rustdct::{Dct2, Dct3, DctPlanner, Dst2};
 use std::f32::consts::PI;
-use std::sync::Arc;
 
 /// Integrates a normal map over its whole rectangle; where the mask is false the surface is
 /// taken as flat.
 ///
-/// Returns depth toward the camera in pixels, mean zero over the mask, NaN off the mask.
+/// Returns depth toward the camera in pixels, mean zero over the mask, NaN off the mask. Slopes
+/// steeper than [`super::MAX_SLOPE`] are cut to it.
 ///
 /// # Panics
 /// If normals and mask differ in size.
@@ -34,189 +34,63 @@ pub fn frankot_chellappa(normals: &NormalMap, mask: &Mask) -> DepthMap {
     if size.area() == 0 {
         return Plane::new(size, Vec::new());
     }
-    let transforms = Transforms::new(size);
-    let (along_columns, along_rows) = slopes(normals, mask);
-
-    let mut p = along_columns;
-    for_each_line(
-        &mut p,
-        size.width,
-        |line, scratch| transforms.sine_width.process_dst2_with_scratch(line, scratch),
-        transforms.scratch,
-    );
-    let mut q = along_rows;
-    for_each_line(
-        &mut q,
-        size.width,
-        |line, scratch| transforms.cosine_width.process_dct2_with_scratch(line, scratch),
-        transforms.scratch,
-    );
-    let (mut p, mut q) = (transposed(&p, size), transposed(&q, size));
-    for_each_line(
-        &mut p,
-        size.height,
-        |line, scratch| transforms.cosine_height.process_dct2_with_scratch(line, scratch),
-        transforms.scratch,
-    );
-    for_each_line(
-        &mut q,
-        size.height,
-        |line, scratch| transforms.sine_height.process_dst2_with_scratch(line, scratch),
-        transforms.scratch,
-    );
-
-    let mut coefficients = project(&p, &q, size);
-    for_each_line(
-        &mut coefficients,
-        size.height,
-        |line, scratch| transforms.inverse_height.process_dct3_with_scratch(line, scratch),
-        transforms.scratch,
-    );
-    let mut depth = transposed(&coefficients, Size::new(size.width, size.height));
-    for_each_line(
-        &mut depth,
-        size.width,
-        |line, scratch| transforms.inverse_width.process_dct3_with_scratch(line, scratch),
-        transforms.scratch,
-    );
-    centre_depth(Plane::new(size, depth), mask)
-}
-
-/// Sets the mean over the mask to zero and everything off the mask to NaN.
-pub fn centre_depth(mut depth: DepthMap, mask: &Mask) -> DepthMap {
-    let sum: f64 = depth
-        .data
-        .iter()
-        .zip(&mask.data)
-        .filter(|&(_, &defined)| defined)
-        .map(|(&z, _)| f64::from(z))
-        .sum();
-    let mean = (sum / mask.count().max(1) as f64) as f32;
-    depth.data.iter_mut().for_each(|z| *z -= mean);
-    depth.masked(mask)
-}
-
-/// Slopes per column step and per row step (rows run down), no steeper than [`MAX_SLOPE`];
-/// zero off the mask and where the normal is undefined.
-fn slopes(normals: &NormalMap, mask: &Mask) -> (Vec<f32>, Vec<f32>) {
-    let (x, y, z) = (normals.x(), normals.y(), normals.z());
-    (0..normals.size.area())
-        .into_par_iter()
-        .map(|i| {
-            // A normal that leans away from the camera is as steep as one edge-on.
-            let n_z = z[i].max(1e-6);
-            let (p, q) = (-x[i] / n_z, y[i] / n_z);
-            let steepness = (p * p + q * q).sqrt();
-            if !(mask.data[i] && steepness.is_finite() && z[i].is_finite()) {
-                return (0.0, 0.0);
-            }
-            let shrink = if steepness > MAX_SLOPE { MAX_SLOPE / steepness } else { 1.0 };
-            (p * shrink, q * shrink)
-        })
-        .unzip()
-}
-
-/// The coefficients C of the depth, transposed (w, h), scaled for the inverse transform.
-///
-/// `p` and `q` are transposed too. A sine transform starts at frequency 1, so frequency u of it
-/// stands at index u − 1.
-fn project(p: &[f32], q: &[f32], size: Size) -> Vec<f32> {
     let Size { height, width } = size;
-    let mut coefficients = vec![0.0; size.area()];
-    coefficients.par_chunks_mut(height).enumerate().for_each(|(u, line)| {
-        let a = PI * u as f32 / width as f32;
-        for (v, value) in line.iter_mut().enumerate() {
-            if u == 0 && v == 0 {
-                continue; // the mean of the depth is free
+    let (along_width, along_height) = (LineTransform::new(width), LineTransform::new(height));
+
+    // One line holds a row's transform of p and, behind it, that of q.
+    let by_columns = Turned::write(
+        height,
+        2 * width,
+        || along_width.workspace(),
+        |work, first, block| {
+            for (row, line) in (first..height).zip(block.chunks_exact_mut(2 * width)) {
+                let (p, q) = line.split_at_mut(width);
+                slopes_of_row(normals, mask, row, p, q);
+                along_width.forward([p, q], [Basis::Sine, Basis::Cosine], work);
             }
-            let b = PI * v as f32 / height as f32;
-            let p_uv = if u > 0 { p[(u - 1) * height + v] } else { 0.0 };
-            let q_uv = if v > 0 { q[u * height + v - 1] } else { 0.0 };
-            // 1/(N_u N_v) = 4/(W H), halved for each zero frequency; the inverse transform
-            // halves the zero frequencies itself, so the plain factor serves all of them.
-            let scale = 4.0 / size.area() as f32;
-            *value = -scale * (a * p_uv + b * q_uv) / (a * a + b * b);
-        }
-    });
-    coefficients
+        },
+    );
+    let by_rows = Turned::write(
+        width,
+        height,
+        || (along_height.workspace(), vec![0.0; BLOCK * height]),
+        |(work, q_block), first, block| {
+            by_columns.read(first, block);
+            by_columns.read(width + first, q_block);
+            for ((u, p), q) in (first..width)
+                .zip(block.chunks_exact_mut(height))
+                .zip(q_block.chunks_exact_mut(height))
+            {
+                along_height.forward([p, q], [Basis::Cosine, Basis::Sine], work);
+                project(p, q, u, size);
+            }
+            for_each_pair(block, height, |pair| along_height.inverse(pair, work));
+        },
+    );
+    drop(by_columns);
+    centre_depth(Plane::new(size, along_width.inverse_rows(&by_rows, size)), mask)
 }
 
-struct Transforms {
-    sine_width: Arc<dyn Dst2<f32>>,
-    cosine_width: Arc<dyn Dct2<f32>>,
-    inverse_width: Arc<dyn Dct3<f32>>,
-    sine_height: Arc<dyn Dst2<f32>>,
-    cosine_height: Arc<dyn Dct2<f32>>,
-    inverse_height: Arc<dyn Dct3<f32>>,
-    /// Enough scratch for any of them.
-    scratch: usize,
-}
-
-impl Transforms {
-    fn new(size: Size) -> Self {
-        let mut planner = DctPlanner::new();
-        let sine_width = planner.plan_dst2(size.width);
-        let cosine_width = planner.plan_dct2(size.width);
-        let inverse_width = planner.plan_dct3(size.width);
-        let sine_height = planner.plan_dst2(size.height);
-        let cosine_height = planner.plan_dct2(size.height);
-        let inverse_height = planner.plan_dct3(size.height);
-        let scratch = [
-            sine_width.get_scratch_len(),
-            cosine_width.get_scratch_len(),
-            inverse_width.get_scratch_len(),
-            sine_height.get_scratch_len(),
-            cosine_height.get_scratch_len(),
-            inverse_height.get_scratch_len(),
-        ]
-        .into_iter()
-        .max()
-        .unwrap_or(0);
-        Self {
-            sine_width,
-            cosine_width,
-            inverse_width,
-            sine_height,
-            cosine_height,
-            inverse_height,
-            scratch,
-        }
+/// Replaces P at frequency u along columns by what the inverse transforms make depth of:
+/// `−(a P + b Q) / ((a² + b²) W H)`. They halve the zero frequencies, as N_0 does.
+fn project(p: &mut [f32], q: &[f32], u: usize, size: Size) {
+    let scale = -1.0 / size.area() as f32;
+    let a = PI * u as f32 / size.width as f32;
+    let step = PI / size.height as f32;
+    for (v, (p, q)) in p.iter_mut().zip(q).enumerate() {
+        let b = step * v as f32;
+        *p = scale * (a * *p + b * q) / (a * a + b * b);
     }
-}
-
-fn for_each_line(
-    data: &mut [f32],
-    length: usize,
-    transform: impl Fn(&mut [f32], &mut [f32]) + Sync,
-    scratch: usize,
-) {
-    data.par_chunks_mut(length)
-        .for_each_init(|| vec![0.0; scratch], |scratch, line| transform(line, scratch));
-}
-
-/// (h, w) → (w, h), in square blocks so that both sides stay in cache.
-fn transposed(data: &[f32], size: Size) -> Vec<f32> {
-    const BLOCK: usize = 32;
-    let Size { height, width } = size;
-    let mut out = vec![0.0; data.len()];
-    out.par_chunks_mut(BLOCK * height).enumerate().for_each(|(block, lines)| {
-        let first_column = block * BLOCK;
-        let columns = lines.len() / height;
-        for first_row in (0..height).step_by(BLOCK) {
-            for row in first_row..(first_row + BLOCK).min(height) {
-                for column in 0..columns {
-                    lines[column * height + row] = data[row * width + first_column + column];
-                }
-            }
-        }
-    });
-    out
+    if u == 0 {
+        p[0] = 0.0; // the mean of the depth is free
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::geometry::Vec3;
+    use crate::integrate::MAX_SLOPE;
 
     /// Normals of z(x, y) from its slopes, y up.
     fn normals_of(size: Size, slopes: impl Fn(usize, usize) -> (f32, f32)) -> NormalMap {

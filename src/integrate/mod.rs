@@ -4,9 +4,14 @@
 //! integrator finds the depth whose slopes come nearest. Only differences of depth are
 //! determined: the mean over the mask is set to zero.
 
+mod cosine;
 mod frankot_chellappa;
+mod poisson_dct;
+mod slopes;
 
-pub use frankot_chellappa::{centre_depth, frankot_chellappa};
+pub use frankot_chellappa::frankot_chellappa;
+pub use poisson_dct::poisson_dct;
+pub use slopes::centre_depth;
 
 /// Steepest slope that is believed, tan 80°. Near the outline and in cast shadows a normal can
 /// turn edge-on, and one such pixel would tear the surface.
