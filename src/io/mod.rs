@@ -1,11 +1,13 @@
-//! Reading and writing files: images, float maps, and writes that are whole or not at all.
+//! Reading and writing files: images, float maps, meshes, and writes that are whole or not at all.
 
 mod atomic;
 mod exr_map;
+mod mesh;
 mod picture;
 
 pub use atomic::{FolderLock, StagedFolder, TEMPORARY_PREFIX, write_atomically};
 pub use exr_map::{read_normals, read_plane, write_normals, write_plane};
+pub use mesh::{Albedo, Mesh, orthographic_positions, perspective_positions, write_mesh};
 pub use picture::{GreyImage, Picture, read_grey, read_mask, read_picture, write_grey, write_mask};
 
 use std::path::{Path, PathBuf};
