@@ -4,9 +4,17 @@
 //! integrator finds the depth whose slopes come nearest. Only differences of depth are
 //! determined: the mean over the mask is set to zero.
 
+mod bilateral;
 mod frankot_chellappa;
+mod gradients;
+mod multigrid;
+mod poisson;
+mod wide;
 
+pub use bilateral::{BilateralOptions, MAX_SLOPE_BILATERAL, bilateral};
 pub use frankot_chellappa::{centre_depth, frankot_chellappa};
+pub use gradients::distance_along_axis;
+pub use poisson::poisson;
 
 /// Steepest slope that is believed, tan 80°. Near the outline and in cast shadows a normal can
 /// turn edge-on, and one such pixel would tear the surface.
