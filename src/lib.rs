@@ -15,6 +15,7 @@ pub mod maps;
 pub mod model;
 pub mod pipeline;
 pub mod reconstruct;
+pub mod register;
 pub mod report;
 pub mod stereo;
 pub mod synth;
