@@ -5,53 +5,36 @@
 //! reads and judges the images. Whatever is wrong with the files becomes a [`CaptureError`] with
 //! its remedy, never a panic, and one bad capture does not stop the others.
 
+mod capture_toml;
+mod diligent;
+mod folders;
+mod init;
+mod judge;
 mod labels;
+mod layout;
+mod light_files;
+mod load;
+mod lp;
 mod photoface;
+mod prepare;
+mod psm_images;
 mod yaleb;
 
+pub use capture_toml::CAPTURE_FILE;
+pub use init::{InitOptions, init_capture};
 pub use labels::{LABEL_COLUMNS, Labels, read_label_table};
+pub use layout::{DetectedLayout, Layout, detect_layout};
 pub use yaleb::YaleBRecipe;
 
 use crate::geometry::Camera;
-use crate::io::{GreyImage, IoError, read_grey};
-use crate::maps::{ImageStack, Lights, Mask, NearLights, Pixels, Size};
+use crate::io::IoError;
+pub use crate::io::Transfer;
+use crate::maps::{ImageStack, Lights, Mask, NearLights, Size};
 use std::path::{Path, PathBuf};
 
 /// Largest accepted condition number of a light matrix. Above it, image noise in the worst
 /// direction is amplified more than fiftyfold and normals mean nothing.
 pub const MAX_CONDITION_NUMBER: f64 = 50.0;
-
-/// An image whose 99.9th percentile is at or below this share of full scale holds no light.
-const BLACK_LEVEL: f32 = 0.008;
-/// An image with more than this share of pixels at full scale holds no shading.
-const SATURATED_SHARE: f64 = 0.5;
-
-/// How a data set is laid out on disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layout {
-    YaleB,
-    Photoface,
-}
-
-impl Layout {
-    pub const NAMES: [&str; 2] = ["yaleb", "photoface"];
-}
-
-impl std::str::FromStr for Layout {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "yaleb" => Ok(Self::YaleB),
-            "photoface" => Ok(Self::Photoface),
-            _ => Err(format!(
-                "unknown layout `{name}`{}; known layouts: {}",
-                crate::config::did_you_mean(name, &Self::NAMES),
-                Self::NAMES.join(", ")
-            )),
-        }
-    }
-}
 
 /// Something wrong with one capture's files, with its remedy.
 #[derive(Debug, thiserror::Error)]
@@ -130,23 +113,58 @@ pub struct Rig {
     pub transfer: Transfer,
 }
 
-/// How file values stand to light.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Transfer {
-    /// JPEG is sRGB, every other format linear: cameras write JPEG for screens, and what comes as
-    /// PNG, TIFF, BMP or PGM from a rig is sensor data.
-    #[default]
-    ByFormat,
-    Linear,
-    /// IEC 61966-2-1.
-    Srgb,
-}
-
 impl CaptureSource {
     /// "id/session", the capture's name in messages and on disk.
     pub fn name(&self) -> String {
         format!("{}/{}", self.id, self.session)
+    }
+
+    /// A capture of which only the lights are known yet.
+    fn new(id: String, session: String, folder: &Path, lights: Lights) -> Self {
+        Self {
+            id,
+            session,
+            folder: folder.to_path_buf(),
+            images: Vec::new(),
+            lights,
+            labels: Labels::default(),
+            training_only: false,
+            warnings: Vec::new(),
+            rig: Rig::default(),
+        }
+    }
+
+    /// Refuses lights that cannot be, and warns of those that cannot do much.
+    fn check_lights(mut self) -> Result<Self, CaptureError> {
+        let malformed = |reason: String| CaptureError::malformed(&self.folder, reason);
+        if self.images.len() != self.lights.len() {
+            let (images, lights) = (self.images.len(), self.lights.len());
+            return Err(malformed(format!("has {lights} lights for {images} images")));
+        }
+        let name = |index: usize| {
+            let image = self.images[index].file_name().unwrap_or_default().to_string_lossy();
+            format!("light {} ({image})", index + 1)
+        };
+        let lights = &self.lights.directions;
+        if let Some(bad) = lights.iter().position(|l| !((l.norm() - 1.0).abs() < 1e-3)) {
+            return Err(malformed(format!("{} has no direction; give it", name(bad))));
+        }
+        let behind: Vec<String> =
+            (0..lights.len()).filter(|&i| lights[i].z <= 0.0).map(name).collect();
+        if behind.len() == lights.len() {
+            return Err(malformed(
+                "has all its lights behind the subject (z ≤ 0); z points from the subject to the \
+                 camera, so turn the signs round"
+                    .into(),
+            ));
+        }
+        if !behind.is_empty() {
+            self.warnings.push(format!(
+                "behind the subject (z ≤ 0): {}; check the sign, or leave the image out",
+                behind.join(", ")
+            ));
+        }
+        Ok(self)
     }
 }
 
@@ -157,6 +175,17 @@ pub struct Inventory {
     pub captures: Vec<CaptureSource>,
     /// Captures, files or label rows that cannot be used, one line each.
     pub problems: Vec<String>,
+    /// The layout that [`Layout::Auto`] came to and why; `None` where one was named.
+    pub detected: Option<DetectedLayout>,
+}
+
+impl Inventory {
+    fn add(&mut self, capture: Result<CaptureSource, CaptureError>) {
+        match capture {
+            Ok(capture) => self.captures.push(capture),
+            Err(error) => self.problems.push(error.to_string()),
+        }
+    }
 }
 
 /// Where a layout looks and what it is told.
@@ -183,17 +212,49 @@ pub fn find_captures(
     if !root.is_dir() {
         return Err(IoError::NotFound(root.to_path_buf()).into());
     }
+    let detected = match layout {
+        Layout::Auto => Some(detect_layout(root)?),
+        _ => None,
+    };
+    let layout = detected.as_ref().map_or(layout, |detected| detected.layout);
     let mut inventory = match layout {
         Layout::YaleB => yaleb::find(root, &options.recipe.clone().unwrap_or_default())?,
         Layout::Photoface => photoface::find(root, options.labels.as_deref())?,
+        Layout::Diligent => diligent::find(root)?,
+        Layout::PsmImages => psm_images::find(root)?,
+        Layout::Lp => lp::find(root)?,
+        Layout::CaptureToml => capture_toml::find(root)?,
+        Layout::Auto => unreachable!("detection names a layout"),
     };
+    inventory.detected = detected;
     if inventory.captures.is_empty() && inventory.problems.is_empty() {
         return Err(CaptureError::malformed(
             root,
             "holds no capture of this layout; check --layout and that the path is the data set's root",
         ));
     }
+    for capture in std::mem::take(&mut inventory.captures) {
+        inventory.add(capture.check_lights());
+    }
     inventory.captures.sort_by(|a, b| (&a.id, &a.session).cmp(&(&b.id, &b.session)));
+    // Two captures of one name would overwrite each other's maps.
+    let mut first_folder: Option<(String, PathBuf)> = None;
+    let problems = &mut inventory.problems;
+    inventory.captures.retain(|capture| {
+        let name = capture.name();
+        if let Some((first, folder)) = &first_folder
+            && *first == name
+        {
+            problems.push(format!(
+                "{}: is called {name} like {}; give it another id or session",
+                capture.folder.display(),
+                folder.display()
+            ));
+            return false;
+        }
+        first_folder = Some((name, capture.folder.clone()));
+        true
+    });
     Ok(inventory)
 }
 
@@ -216,157 +277,10 @@ pub struct Capture {
     pub near: Option<NearLights>,
 }
 
-impl CaptureSource {
-    /// Reads the images, leaves out those that are missing, unreadable, black or saturated, and
-    /// checks that what is left can be solved.
-    ///
-    /// # Errors
-    /// Images of differing sizes, fewer than three usable ones, or degenerate lights.
-    pub fn load(&self) -> Result<Capture, CaptureError> {
-        let mut usable: Vec<(usize, GreyImage)> = Vec::new();
-        let mut dropped = Vec::new();
-        for (index, path) in self.images.iter().enumerate() {
-            match read_grey(path) {
-                Ok(image) => match unusable_reason(&image.pixels) {
-                    None => usable.push((index, image)),
-                    Some(reason) => dropped.push(format!("{}: {reason}", path.display())),
-                },
-                Err(error) => dropped.push(error.to_string()),
-            }
-        }
-        self.check_sizes(&usable)?;
-        if usable.len() < 3 {
-            let mut detail = dropped.join("; ");
-            if !detail.is_empty() {
-                detail.push_str("; ");
-            }
-            return Err(CaptureError::TooFewImages {
-                folder: self.folder.clone(),
-                usable: usable.len(),
-                detail,
-            });
-        }
-        let lights = Lights {
-            directions: usable.iter().map(|(i, _)| self.lights.directions[*i]).collect(),
-            intensities: usable.iter().map(|(i, _)| self.lights.intensities[*i]).collect(),
-        };
-        let condition_number = lights.condition_number();
-        if condition_number > MAX_CONDITION_NUMBER {
-            return Err(CaptureError::DegenerateLights {
-                folder: self.folder.clone(),
-                condition_number,
-            });
-        }
-        let files = usable.iter().map(|(i, _)| self.images[*i].clone()).collect();
-        Ok(Capture {
-            images: stack(usable),
-            lights,
-            files,
-            dropped,
-            colour: None,
-            mask: None,
-            camera: None,
-            near: None,
-        })
-    }
-
-    fn check_sizes(&self, usable: &[(usize, GreyImage)]) -> Result<(), CaptureError> {
-        let Some((first_index, first)) = usable.first() else { return Ok(()) };
-        let name = |index: usize| {
-            self.images[index].file_name().unwrap_or_default().to_string_lossy().into_owned()
-        };
-        match usable.iter().find(|(_, image)| image.size != first.size) {
-            None => Ok(()),
-            Some((index, other)) => Err(CaptureError::SizesDiffer {
-                folder: self.folder.clone(),
-                first: name(*first_index),
-                first_size: first.size,
-                other: name(*index),
-                other_size: other.size,
-            }),
-        }
-    }
-}
-
-/// Why an image says nothing about shading, or `None` where it does.
-fn unusable_reason(pixels: &Pixels) -> Option<String> {
-    let count = pixels.len();
-    if count == 0 {
-        return Some("has no pixels; replace the file".into());
-    }
-    let full_scale = pixels.full_scale();
-    let threshold = BLACK_LEVEL * full_scale;
-    let (lit, saturated) = match pixels {
-        Pixels::U8(values) => count_levels(values, threshold, u8::MAX),
-        Pixels::U16(values) => count_levels(values, threshold, u16::MAX),
-        Pixels::F32(values) => count_levels(values, threshold, 1.0),
-    };
-    if (lit as f64) < 0.001 * count as f64 {
-        return Some("is black: its light did not fire; retake it".into());
-    }
-    let share = saturated as f64 / count as f64;
-    if share > SATURATED_SHARE {
-        return Some(format!(
-            "is saturated in {:.0} % of its pixels; retake it with less exposure",
-            100.0 * share
-        ));
-    }
-    None
-}
-
-/// How many values lie above `threshold`, and how many at `full`.
-fn count_levels<T: Copy + Into<f32> + PartialEq>(
-    values: &[T],
-    threshold: f32,
-    full: T,
-) -> (usize, usize) {
-    let lit = values.iter().filter(|&&v| v.into() > threshold).count();
-    let saturated = values.iter().filter(|&&v| v == full).count();
-    (lit, saturated)
-}
-
-/// Puts images of one size in one stack; 16-bit as soon as one of them is (255 → 65,535).
-fn stack(images: Vec<(usize, GreyImage)>) -> ImageStack {
-    let size = images[0].1.size;
-    let count = images.len();
-    let all_8_bit = images.iter().all(|(_, image)| matches!(image.pixels, Pixels::U8(_)));
-    let pixels = if all_8_bit {
-        let mut values = Vec::with_capacity(count * size.area());
-        for (_, image) in images {
-            if let Pixels::U8(part) = image.pixels {
-                values.extend(part);
-            }
-        }
-        Pixels::U8(values)
-    } else {
-        let mut values = Vec::with_capacity(count * size.area());
-        for (_, image) in images {
-            match image.pixels {
-                Pixels::U8(part) => values.extend(part.into_iter().map(|v| u16::from(v) * 257)),
-                Pixels::U16(part) => values.extend(part),
-                Pixels::F32(_) => unreachable!("no reader gives float pixels"),
-            }
-        }
-        Pixels::U16(values)
-    };
-    ImageStack::new(size, count, pixels)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::geometry::Vec3;
-
-    #[test]
-    fn black_and_saturated_images_are_unusable() {
-        let reason = |values: Vec<u8>| unusable_reason(&Pixels::U8(values));
-        assert!(reason(vec![0; 1000]).unwrap().contains("black"));
-        assert!(reason(vec![2; 1000]).unwrap().contains("black"));
-        assert!(reason(vec![255; 1000]).unwrap().contains("saturated"));
-        let mut highlights = vec![90; 1000];
-        highlights[..400].fill(255);
-        assert_eq!(reason(highlights), None);
-    }
 
     fn write_grey(path: &Path, width: u32, height: u32, value: u8) {
         image::GrayImage::from_pixel(width, height, image::Luma([value])).save(path).unwrap();

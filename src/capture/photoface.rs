@@ -2,17 +2,17 @@
 //! `<root>/metadata.csv` (Zafeiriou et al. 2011, "The Photoface database").
 //!
 //! The light file, `LightSource.*`, gives zenith and azimuth in degrees for each image in turn
-//! (see [`light_from_zenith_azimuth`]).
+//! (see [`light_from_zenith_azimuth`]). An image called `ambient` or `dark` is a frame without
+//! the lamps and is taken off the others; `mask` is the subject's.
 
+use super::folders::{CaptureFolder, Listing, capture_folders, file_name, is_image, twice};
+use super::light_files::read_small_text;
 use super::{CaptureError, CaptureSource, Inventory, Rig, read_label_table};
 use crate::geometry::light_from_zenith_azimuth;
-use crate::io::{IoError, read_text};
 use crate::maps::Lights;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-const IMAGE_EXTENSIONS: [&str; 9] =
-    ["bmp", "png", "tif", "tiff", "pgm", "ppm", "jpg", "jpeg", "tga"];
 const LIGHT_FILE_STEM: &str = "lightsource";
 
 pub(super) fn find(root: &Path, label_file: Option<&Path>) -> Result<Inventory, CaptureError> {
@@ -26,50 +26,27 @@ pub(super) fn find(root: &Path, label_file: Option<&Path>) -> Result<Inventory, 
             BTreeMap::new()
         }
     };
-    let mut inventory = Inventory::default();
-    for id_folder in subfolders(root)? {
-        let sessions = match subfolders(&id_folder) {
-            Ok(sessions) => sessions,
-            Err(error) => {
-                inventory.problems.push(error.to_string());
-                continue;
-            }
-        };
-        for session_folder in sessions {
-            if session_folder.to_str().is_none() {
-                inventory.problems.push(format!(
-                    "{}: the name is not UTF-8; rename the folder",
-                    session_folder.display()
-                ));
-                continue;
-            }
-            let (id, session) = (file_name(&id_folder), file_name(&session_folder));
-            let found = match read_session(&session_folder) {
-                // Neither images nor lights: notes, or a folder of maps below the same root.
-                Ok(None) => continue,
-                Ok(Some(found)) => Ok(found),
-                Err(error) => Err(error),
-            };
-            let row = labels.remove(&(id.clone(), session.clone()));
-            let mut warnings: Vec<String> = unlabelled_warning.iter().cloned().collect();
-            if row.is_none() && unlabelled_warning.is_none() {
-                warnings.push("no row in the label table".into());
-            }
-            match found {
-                Ok((images, lights)) => inventory.captures.push(CaptureSource {
-                    id,
-                    session,
-                    folder: session_folder,
-                    images,
-                    lights,
-                    labels: row.unwrap_or_default(),
-                    training_only: false,
-                    warnings,
-                    rig: Rig::default(),
-                }),
-                Err(error) => inventory.problems.push(error.to_string()),
-            }
+    // Where folders of people and sessions are, a stray image is not a capture, but a session
+    // without its light file is one that wants mending.
+    let is_session = |listing: &Listing, depth: usize| {
+        let (lights, images) = signs(listing);
+        if depth == 2 { lights || images } else { lights && images }
+    };
+    let (folders, problems) = capture_folders(root, &is_session)?;
+    let mut inventory = Inventory { problems, ..Inventory::default() };
+    for CaptureFolder { id, session, listing } in folders {
+        let row = labels.remove(&(id.clone(), session.clone()));
+        let mut warnings: Vec<String> = unlabelled_warning.iter().cloned().collect();
+        if row.is_none() && unlabelled_warning.is_none() {
+            warnings.push("no row in the label table".into());
         }
+        inventory.add(read_session(&listing).map(|session_files| CaptureSource {
+            images: session_files.images,
+            labels: row.unwrap_or_default(),
+            warnings,
+            rig: session_files.rig,
+            ..CaptureSource::new(id, session, &listing.folder, session_files.lights)
+        }));
     }
     let label_file = label_file.unwrap_or(&default_label_file);
     for (id, session) in labels.into_keys() {
@@ -81,61 +58,47 @@ pub(super) fn find(root: &Path, label_file: Option<&Path>) -> Result<Inventory, 
     Ok(inventory)
 }
 
-fn subfolders(folder: &Path) -> Result<Vec<PathBuf>, CaptureError> {
-    let entries = std::fs::read_dir(folder).map_err(|e| IoError::from_system(folder, e))?;
-    let mut folders = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(|e| IoError::from_system(folder, e))?.path();
-        let hidden = file_name(&path).starts_with('.');
-        if path.is_dir() && !hidden {
-            folders.push(path);
-        }
-    }
-    folders.sort();
-    Ok(folders)
+/// `im12.png` → 12.
+pub(super) fn image_number(path: &Path) -> Option<usize> {
+    let stem = path.file_stem()?.to_str()?.to_lowercase();
+    let digits = stem.strip_prefix("im").filter(|n| n.bytes().all(|b| b.is_ascii_digit()))?;
+    digits.parse().ok().filter(|_| is_image(path))
 }
 
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+pub(super) fn is_light_file(path: &Path) -> bool {
+    path.file_stem().is_some_and(|stem| stem.eq_ignore_ascii_case(LIGHT_FILE_STEM))
 }
 
-/// Images by number and their lights, or `None` where the folder holds neither. The light file
-/// says how many images there should be.
-fn read_session(folder: &Path) -> Result<Option<(Vec<PathBuf>, Lights)>, CaptureError> {
-    let mut light_file: Option<PathBuf> = None;
-    let mut numbered: BTreeMap<usize, PathBuf> = BTreeMap::new();
-    let entries = std::fs::read_dir(folder).map_err(|e| IoError::from_system(folder, e))?;
-    for entry in entries {
-        let path = entry.map_err(|e| IoError::from_system(folder, e))?.path();
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
-        let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-        let twice = |first: &Path| {
-            CaptureError::malformed(
-                folder,
-                format!(
-                    "has {} and {} for the same thing; keep one of them",
-                    file_name(first),
-                    file_name(&path)
-                ),
-            )
+/// Whether a folder holds a light file, and numbered images.
+fn signs(listing: &Listing) -> (bool, bool) {
+    let any = |is: fn(&Path) -> bool| listing.files.iter().any(|path| is(path));
+    (any(is_light_file), any(|path| image_number(path).is_some()))
+}
+
+pub(super) fn is_capture(listing: &Listing) -> bool {
+    signs(listing) == (true, true)
+}
+
+struct SessionFiles {
+    images: Vec<PathBuf>,
+    lights: Lights,
+    rig: Rig,
+}
+
+/// Images by number and their lights. The light file says how many images there should be.
+fn read_session(listing: &Listing) -> Result<SessionFiles, CaptureError> {
+    let folder = listing.folder.as_path();
+    let mut light_file: Option<&Path> = None;
+    let mut numbered: BTreeMap<usize, &Path> = BTreeMap::new();
+    for path in &listing.files {
+        let first = if is_light_file(path) {
+            light_file.replace(path)
+        } else {
+            image_number(path).and_then(|number| numbered.insert(number, path))
         };
-        let digits = stem.strip_prefix("im").filter(|n| n.bytes().all(|b| b.is_ascii_digit()));
-        if stem == LIGHT_FILE_STEM {
-            if let Some(first) = &light_file {
-                return Err(twice(first));
-            }
-            light_file = Some(path);
-        } else if let Some(number) = digits.and_then(|n| n.parse::<usize>().ok())
-            && IMAGE_EXTENSIONS.contains(&extension.as_str())
-        {
-            if let Some(first) = numbered.get(&number) {
-                return Err(twice(first));
-            }
-            numbered.insert(number, path);
+        if let Some(first) = first {
+            return Err(twice(folder, first, path));
         }
-    }
-    if light_file.is_none() && numbered.is_empty() {
-        return Ok(None);
     }
     let light_file = light_file.ok_or_else(|| {
         CaptureError::malformed(
@@ -143,12 +106,12 @@ fn read_session(folder: &Path) -> Result<Option<(Vec<PathBuf>, Lights)>, Capture
             "has no light file; add LightSource.txt with zenith and azimuth in degrees for each image",
         )
     })?;
-    let lights = read_light_file(&light_file)?;
+    let lights = read_light_file(light_file)?;
     if let Some((&number, path)) = numbered.iter().next_back()
         && number >= lights.len()
     {
         return Err(CaptureError::malformed(
-            &light_file,
+            light_file,
             format!(
                 "has {} lights, but there is an image {}; give one for each image",
                 lights.len(),
@@ -162,24 +125,40 @@ fn read_session(folder: &Path) -> Result<Option<(Vec<PathBuf>, Lights)>, Capture
         .map(|number| {
             numbered
                 .get(&number)
-                .cloned()
+                .map(|path| path.to_path_buf())
                 .unwrap_or_else(|| folder.join(format!("im{number}")).with_extension(extension))
         })
         .collect();
-    Ok(Some((images, lights)))
+    let optional =
+        |stems: &[&str]| listing.image_called(stems).map(|path| path.map(Path::to_path_buf));
+    let (ambient, mask) = (optional(&["ambient", "dark"])?, optional(&["mask"])?);
+    Ok(SessionFiles { images, lights, rig: Rig { ambient, mask, ..Rig::default() } })
+}
+
+fn read_light_file(path: &Path) -> Result<Lights, CaptureError> {
+    let angles = read_angles(path)?;
+    let directions = angles.iter().map(|&[z, a]| light_from_zenith_azimuth(z, a)).collect();
+    Ok(Lights::directional(directions))
 }
 
 /// Reads zenith and azimuth of each image in turn, in degrees, separated by any white space or
 /// commas: the set has files with all numbers in one line.
-fn read_light_file(path: &Path) -> Result<Lights, CaptureError> {
+pub(super) fn read_angles(path: &Path) -> Result<Vec<[f32; 2]>, CaptureError> {
     let malformed = |reason: String| CaptureError::malformed(path, reason);
-    let text = read_text(path)?;
+    let text = read_small_text(path)?;
     let angles = text
         .split(|c: char| c.is_whitespace() || c == ',')
         .filter(|field| !field.is_empty())
         .map(|field| match field.parse::<f32>() {
-            Ok(value) if value.is_finite() => Ok(value),
-            _ => Err(malformed(format!("`{field}` is not a number; give angles in degrees"))),
+            // More than a turn is no angle, and its sine has no digits left.
+            Ok(value) if value.abs() <= 360.0 => Ok(value),
+            Ok(value) if value.is_finite() => {
+                Err(malformed(format!("`{value}` is no angle between −360 and 360 degrees")))
+            }
+            _ => {
+                let field: String = field.chars().take(40).collect();
+                Err(malformed(format!("`{field}` is not a number; give angles in degrees")))
+            }
         })
         .collect::<Result<Vec<f32>, _>>()?;
     let (pairs, rest) = angles.as_chunks::<2>();
@@ -189,8 +168,7 @@ fn read_light_file(path: &Path) -> Result<Lights, CaptureError> {
             angles.len()
         )));
     }
-    let directions = pairs.iter().map(|&[z, a]| light_from_zenith_azimuth(z, a)).collect();
-    Ok(Lights::directional(directions))
+    Ok(pairs.to_vec())
 }
 
 #[cfg(test)]

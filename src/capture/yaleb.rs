@@ -4,9 +4,9 @@
 //! The set has no sessions. A [`YaleBRecipe`] makes them: it deals each person's usable lights
 //! out in small hands, so that two sessions of a person share no image.
 
-use super::{CaptureError, CaptureSource, Inventory, Labels, Rig};
+use super::folders::{Listing, capture_folders};
+use super::{CaptureError, CaptureSource, Inventory};
 use crate::geometry::light_from_yaleb_angles;
-use crate::io::IoError;
 use crate::maps::Lights;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -86,20 +86,13 @@ struct LitImage {
 }
 
 pub(super) fn find(root: &Path, recipe: &YaleBRecipe) -> Result<Inventory, CaptureError> {
-    let mut inventory = Inventory::default();
-    for person_folder in person_folders(root)? {
-        let id = person_folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let mut images = match lit_images(&person_folder) {
-            Ok(images) => images,
-            Err(error) => {
-                inventory.problems.push(error.to_string());
-                continue;
-            }
-        };
+    let (people, problems) = capture_folders(root, &|listing, _| is_capture(listing))?;
+    let mut inventory = Inventory { problems, ..Inventory::default() };
+    for person in people {
+        let (id, person_folder) =
+            (person_id(&person.listing, person.id), person.listing.folder.clone());
+        let mut images = lit_images(&person.listing);
         let present = images.len();
-        if present == 0 {
-            continue;
-        }
         images.retain(|image| {
             image.azimuth_deg.abs() <= recipe.max_azimuth_deg
                 && image.elevation_deg.abs() <= recipe.max_elevation_deg
@@ -128,46 +121,45 @@ pub(super) fn find(root: &Path, recipe: &YaleBRecipe) -> Result<Inventory, Captu
         for (session, training_only, hand) in sessions {
             let directions =
                 hand.iter().map(|l| light_from_yaleb_angles(l.azimuth_deg, l.elevation_deg));
+            let lights = Lights::directional(directions.collect());
             inventory.captures.push(CaptureSource {
-                id: id.clone(),
-                session,
-                folder: person_folder.clone(),
-                lights: Lights::directional(directions.collect()),
                 images: hand.into_iter().map(|l| l.path.clone()).collect(),
-                labels: Labels::default(),
                 training_only,
                 warnings: (gaps > 0)
                     .then(|| format!("{gaps} of {LIGHTS_PER_PERSON} lights are missing for {id}"))
                     .into_iter()
                     .collect(),
-                rig: Rig::default(),
+                ..CaptureSource::new(id.clone(), session, &person_folder, lights)
             });
         }
     }
     Ok(inventory)
 }
 
-fn person_folders(root: &Path) -> Result<Vec<PathBuf>, CaptureError> {
-    let entries = std::fs::read_dir(root).map_err(|e| IoError::from_system(root, e))?;
-    let mut folders: Vec<PathBuf> =
-        entries.filter_map(Result::ok).map(|e| e.path()).filter(|p| p.is_dir()).collect();
-    folders.sort();
-    Ok(folders)
+/// The folder of a person; below a folder that wraps the set, too.
+fn person_id(listing: &Listing, outer: String) -> String {
+    listing.folder.file_name().map_or(outer, |name| name.to_string_lossy().into_owned())
 }
 
-/// Images whose names carry a light; the ambient image carries none.
-fn lit_images(folder: &Path) -> Result<Vec<LitImage>, CaptureError> {
-    let entries = std::fs::read_dir(folder).map_err(|e| IoError::from_system(folder, e))?;
-    let mut images: Vec<LitImage> = entries
-        .filter_map(Result::ok)
-        .map(|entry| entry.path())
-        .filter_map(|path| {
-            let (azimuth_deg, elevation_deg) = parse_angles(&path)?;
-            Some(LitImage { path, azimuth_deg, elevation_deg })
-        })
-        .collect();
+pub(super) fn is_capture(listing: &Listing) -> bool {
+    listing.files.iter().any(|path| parse_angles(path).is_some())
+}
+
+/// Images whose names carry a light, in order of their names; the ambient image carries none.
+fn lit_images(listing: &Listing) -> Vec<LitImage> {
+    let lit = |path: &PathBuf| {
+        let (azimuth_deg, elevation_deg) = parse_angles(path)?;
+        Some(LitImage { path: path.clone(), azimuth_deg, elevation_deg })
+    };
+    let mut images: Vec<LitImage> = listing.files.iter().filter_map(lit).collect();
     images.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(images)
+    images
+}
+
+/// The light that a file's name carries.
+pub(super) fn light_in_name(path: &Path) -> Option<crate::geometry::Vec3> {
+    let (azimuth_deg, elevation_deg) = parse_angles(path)?;
+    Some(light_from_yaleb_angles(azimuth_deg, elevation_deg))
 }
 
 /// `..A+035E-20.pgm` → (35, −20).
@@ -178,7 +170,8 @@ fn parse_angles(path: &Path) -> Option<(f32, f32)> {
     let stem = path.file_stem()?.to_str()?;
     let (head, elevation) = stem.rsplit_once('E')?;
     let (_, azimuth) = head.rsplit_once('A')?;
-    Some((azimuth.parse().ok()?, elevation.parse().ok()?))
+    let angle = |text: &str| text.parse::<f32>().ok().filter(|deg| deg.abs() <= 360.0);
+    Some((angle(azimuth)?, angle(elevation)?))
 }
 
 /// A person's own stream of random numbers, so that adding people changes no one else's deal.

@@ -3,8 +3,10 @@
 //! Normals are the channels R, G, B = n_x, n_y, n_z of the camera frame; scalar maps are one
 //! channel `Y`. Both are what Blender, OpenCV, ImageMagick and the OpenEXR Python module open.
 
+use super::decode::{MAX_BYTES, MAX_SIDE, read_bytes, without_panic};
 use super::{IoError, write_atomically};
 use crate::maps::{NormalMap, Plane, Size};
+use exr::meta::MetaData;
 use exr::prelude::*;
 use std::io::Cursor;
 use std::path::Path;
@@ -34,33 +36,81 @@ fn write_channels(
     write_atomically(path, |out| out.write_all(&bytes))
 }
 
+/// The first layer's channels by name, within the limits of every image.
+fn decode_layer(
+    path: &Path,
+    bytes: Vec<u8>,
+) -> std::result::Result<Layer<AnyChannels<FlatSamples>>, IoError> {
+    without_panic(path, || {
+        let undecodable = |e| IoError::undecodable(path, e);
+        let meta = MetaData::read_from_buffered(Cursor::new(&bytes), false).map_err(undecodable)?;
+        let pixel_bytes = meta.headers.iter().map(|header| {
+            let Vec2(width, height) = header.layer_size;
+            if width.max(height) > MAX_SIDE {
+                return usize::MAX;
+            }
+            width * height * header.channels.bytes_per_pixel
+        });
+        if pixel_bytes.fold(0, usize::saturating_add) > MAX_BYTES {
+            return Err(IoError::undecodable(path, "it claims more than 512 MiB of pixels"));
+        }
+        let image = read()
+            .no_deep_data()
+            .largest_resolution_level()
+            .all_channels()
+            .first_valid_layer()
+            .all_attributes()
+            .non_parallel()
+            .from_buffered(Cursor::new(bytes))
+            .map_err(undecodable)?;
+        Ok(image.layer_data)
+    })
+}
+
+/// A full-resolution channel's values; `None` where the layer has none of that name.
+fn channel(
+    path: &Path,
+    layer: &Layer<AnyChannels<FlatSamples>>,
+    name: &str,
+) -> std::result::Result<Option<Vec<f32>>, IoError> {
+    let Some(channel) = layer.channel_data.list.iter().find(|c| c.name == *name) else {
+        return Ok(None);
+    };
+    let values: Vec<f32> = channel.sample_data.values_as_f32().collect();
+    if values.len() != layer.size.area() {
+        return Err(IoError::unsuitable(path, format!("has a subsampled channel `{name}`")));
+    }
+    Ok(Some(values))
+}
+
 fn read_channels<const N: usize>(
     path: &Path,
     names: [&str; N],
 ) -> std::result::Result<(Size, [Vec<f32>; N]), IoError> {
-    let bytes = std::fs::read(path).map_err(|e| IoError::from_system(path, e))?;
-    let image = read()
-        .no_deep_data()
-        .largest_resolution_level()
-        .all_channels()
-        .first_valid_layer()
-        .all_attributes()
-        .non_parallel()
-        .from_buffered(Cursor::new(bytes))
-        .map_err(|e| IoError::undecodable(path, e))?;
-    let layer = image.layer_data;
-    let size = Size::new(layer.size.y(), layer.size.x());
+    let layer = decode_layer(path, read_bytes(path)?)?;
     let mut channels = std::array::from_fn(|_| Vec::new());
     for (name, values) in names.iter().zip(&mut channels) {
-        let channel = layer.channel_data.list.iter().find(|c| c.name == **name);
-        let channel = channel
+        *values = channel(path, &layer, name)?
             .ok_or_else(|| IoError::unsuitable(path, format!("has no EXR channel `{name}`")))?;
-        *values = channel.sample_data.values_as_f32().collect();
-        if values.len() != size.area() {
-            return Err(IoError::unsuitable(path, format!("has a subsampled channel `{name}`")));
-        }
     }
-    Ok((size, channels))
+    Ok((Size::new(layer.size.y(), layer.size.x()), channels))
+}
+
+/// A photograph: R, G and B, or Y alone.
+pub(super) fn decode_light(
+    path: &Path,
+    bytes: Vec<u8>,
+) -> std::result::Result<(Size, Vec<Vec<f32>>), IoError> {
+    let layer = decode_layer(path, bytes)?;
+    let size = Size::new(layer.size.y(), layer.size.x());
+    let [r, g, b] = ["R", "G", "B"].map(|name| channel(path, &layer, name));
+    if let (Some(r), Some(g), Some(b)) = (r?, g?, b?) {
+        return Ok((size, vec![r, g, b]));
+    }
+    let y = channel(path, &layer, "Y")?.ok_or_else(|| {
+        IoError::unsuitable(path, "has neither the EXR channels R, G, B nor Y; export one of them")
+    })?;
+    Ok((size, vec![y]))
 }
 
 /// Writes a scalar map (h, w) as channel `Y`.

@@ -1,14 +1,18 @@
 //! Reading and writing files: images, float maps, meshes, and writes that are whole or not at all.
 
 mod atomic;
+mod decode;
 mod exr_map;
 mod mesh;
+mod photo;
 mod picture;
 
 pub use atomic::{FolderLock, StagedFolder, TEMPORARY_PREFIX, write_atomically};
+pub use decode::image_size;
 pub use exr_map::{read_normals, read_plane, write_normals, write_plane};
 pub use mesh::{Albedo, Mesh, orthographic_positions, perspective_positions, write_mesh};
-pub use picture::{GreyImage, Picture, read_grey, read_mask, read_picture, write_grey, write_mask};
+pub use photo::{GreyImage, LUMINANCE, Photo, Transfer, luminance, read_grey, read_photo};
+pub use picture::{Picture, read_mask, read_picture, write_grey, write_mask};
 
 use std::path::{Path, PathBuf};
 

@@ -1,67 +1,10 @@
-//! 8- and 16-bit images: captures in, previews and masks out.
+//! Pictures and masks: in and out, 8- and 16-bit.
 
+use super::decode::decode;
 use super::{IoError, write_atomically};
 use crate::maps::{ImageStack, Mask, Pixels, Plane, Size};
-use image::{DynamicImage, ExtendedColorType, ImageEncoder, ImageReader};
+use image::{ExtendedColorType, ImageEncoder};
 use std::path::Path;
-
-/// One grey image with the values its file holds.
-#[derive(Clone, Debug, PartialEq)]
-pub struct GreyImage {
-    pub size: Size,
-    pub pixels: Pixels,
-}
-
-/// Reads an 8- or 16-bit image; colour becomes Rec. 709 luminance, alpha is dropped.
-///
-/// Values are taken as linear: no gamma is undone. 8-bit colour becomes 16-bit luminance
-/// (255 → 65,535), because a weighted sum of three channels is finer than one of their steps;
-/// where the channels are equal, it stays the 8-bit grey that it is.
-///
-/// # Errors
-/// A missing file, one that cannot be decoded, or a float image.
-pub fn read_grey(path: &Path) -> Result<GreyImage, IoError> {
-    let image = decode(path)?;
-    let size = Size::new(image.height() as usize, image.width() as usize);
-    let pixels = match image {
-        DynamicImage::ImageLuma8(grey) => Pixels::U8(grey.into_raw()),
-        DynamicImage::ImageLuma16(grey) => Pixels::U16(grey.into_raw()),
-        DynamicImage::ImageRgb8(_) | DynamicImage::ImageRgba8(_) | DynamicImage::ImageLumaA8(_) => {
-            let rgb = image.into_rgb8();
-            if rgb.pixels().all(|p| p[0] == p[1] && p[1] == p[2]) {
-                Pixels::U8(rgb.pixels().map(|p| p[0]).collect())
-            } else {
-                Pixels::U16(
-                    rgb.pixels().map(|p| luminance(p.0.map(|v| u16::from(v) * 257))).collect(),
-                )
-            }
-        }
-        DynamicImage::ImageRgb16(_)
-        | DynamicImage::ImageRgba16(_)
-        | DynamicImage::ImageLumaA16(_) => {
-            Pixels::U16(image.into_rgb16().pixels().map(|p| luminance(p.0)).collect())
-        }
-        _ => {
-            return Err(IoError::unsuitable(
-                path,
-                "is a float image; captures are 8- or 16-bit, so export it as 16-bit PNG or TIFF",
-            ));
-        }
-    };
-    Ok(GreyImage { size, pixels })
-}
-
-/// Rec. 709.
-fn luminance([r, g, b]: [u16; 3]) -> u16 {
-    let [r, g, b] = [r, g, b].map(f32::from);
-    (0.2126 * r + 0.7152 * g + 0.0722 * b).round() as u16
-}
-
-fn decode(path: &Path) -> Result<DynamicImage, IoError> {
-    let reader = ImageReader::open(path).map_err(|e| IoError::from_system(path, e))?;
-    let reader = reader.with_guessed_format().map_err(|e| IoError::from_system(path, e))?;
-    reader.decode().map_err(|e| IoError::undecodable(path, e))
-}
 
 /// Writes one image of a stack as PNG, 8- or 16-bit as it is, float cut to 0–1 as 16-bit.
 ///
@@ -174,48 +117,4 @@ fn encode_png(
         .write_image(data, size.width as u32, size.height as u32, colour)
         .map_err(|e| IoError::unsuitable(path, format!("cannot be encoded as PNG ({e})")))?;
     write_atomically(path, |out| out.write_all(&bytes))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sixteen_bits_stay_sixteen_and_grey_stays_exact() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.png");
-        let values: Vec<u16> = vec![0, 1, 255, 256, 40_000, 65_535];
-        image::ImageBuffer::<image::Luma<u16>, _>::from_raw(3, 2, values.clone())
-            .unwrap()
-            .save(&path)
-            .unwrap();
-        let read = read_grey(&path).unwrap();
-        assert_eq!(read, GreyImage { size: Size::new(2, 3), pixels: Pixels::U16(values) });
-
-        let path = folder.path().join("b.bmp");
-        let grey_as_rgb: Vec<u8> = [0u8, 7, 128, 255].iter().flat_map(|&v| [v, v, v]).collect();
-        image::RgbImage::from_raw(2, 2, grey_as_rgb).unwrap().save(&path).unwrap();
-        assert_eq!(read_grey(&path).unwrap().pixels, Pixels::U8(vec![0, 7, 128, 255]));
-    }
-
-    #[test]
-    fn colour_becomes_fine_luminance() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("c.png");
-        let pixels = vec![255, 0, 0, 0, 255, 0, 0, 0, 255, 255, 255, 255];
-        image::RgbImage::from_raw(4, 1, pixels).unwrap().save(&path).unwrap();
-        let want = [0.2126f64, 0.7152, 0.0722, 1.0].map(|y| (y * 65_535.0).round() as u16);
-        assert_eq!(read_grey(&path).unwrap().pixels, Pixels::U16(want.to_vec()));
-    }
-
-    #[test]
-    fn bad_files_are_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let missing = folder.path().join("none.png");
-        assert!(matches!(read_grey(&missing), Err(IoError::NotFound(_))));
-        let text = folder.path().join("text.png");
-        std::fs::write(&text, "not a picture").unwrap();
-        let message = read_grey(&text).unwrap_err().to_string();
-        assert!(message.contains("text.png"), "{message}");
-    }
 }
