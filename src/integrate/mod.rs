@@ -5,8 +5,10 @@
 //! determined: the mean over the mask is set to zero.
 
 mod frankot_chellappa;
+mod integrability;
 
 pub use frankot_chellappa::{centre_depth, frankot_chellappa};
+pub use integrability::{integrability_residual, mean_integrability_residual};
 
 /// Steepest slope that is believed, tan 80°. Near the outline and in cast shadows a normal can
 /// turn edge-on, and one such pixel would tear the surface.
