@@ -14,6 +14,7 @@ pub mod loss;
 pub mod maps;
 pub mod model;
 pub mod pipeline;
+pub mod quality;
 pub mod reconstruct;
 pub mod register;
 pub mod report;
