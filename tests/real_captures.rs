@@ -10,7 +10,6 @@ use lumiface::reconstruct::{Compute, Reconstruction, reconstruct};
 use lumiface::stereo::LeastSquares;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 fn numbers(path: &Path) -> Vec<[f32; 3]> {
     let text = fs::read_to_string(path).unwrap();
@@ -159,14 +158,7 @@ fn glasses_and_shadows_do_not_tear_the_photoface_depth_apart() {
 
 /// The archive unpacked into a temporary folder.
 fn yaleb() -> Option<(tempfile::TempDir, PathBuf)> {
-    let archive = support::test_data("extended_yale_b_cropped_15.tar.xz")?;
-    let folder = tempfile::tempdir().unwrap();
-    let unpacked =
-        Command::new("tar").arg("xf").arg(&archive).arg("-C").arg(folder.path()).status();
-    if !unpacked.is_ok_and(|status| status.success()) {
-        support::skip("the Yale B archive cannot be unpacked; install tar and xz");
-        return None;
-    }
+    let folder = support::unpacked("extended_yale_b_cropped_15.tar.xz")?;
     let root = folder.path().join("CroppedYale");
     Some((folder, root))
 }

@@ -26,6 +26,18 @@ pub fn test_data(name: &str) -> Option<PathBuf> {
     }
 }
 
+/// An archive of the test data unpacked into a temporary folder, or `None` after a skip.
+pub fn unpacked(archive: &str) -> Option<tempfile::TempDir> {
+    let archive = test_data(archive)?;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let tar = Command::new("tar").arg("xf").arg(&archive).arg("-C").arg(folder.path()).status();
+    if !tar.is_ok_and(|status| status.success()) {
+        skip(&format!("{} cannot be unpacked; install tar and xz", archive.display()));
+        return None;
+    }
+    Some(folder)
+}
+
 /// Any adapter, a software one included, or `None` after a skip.
 pub fn any_gpu() -> Option<Gpu> {
     match Gpu::open_any() {
