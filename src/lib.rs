@@ -1,6 +1,7 @@
 //! lumiface: photographs of a face under three or more lights in; normals, albedo and depth out;
 //! multi-task face recognition trained on them; gallery answers with honest statistics.
 
+pub mod calibrate;
 pub mod capture;
 pub mod cli;
 pub mod config;
