@@ -5,6 +5,7 @@
 //! determined: the mean over the mask is set to zero.
 
 mod bilateral;
+mod components;
 mod frankot_chellappa;
 mod gradients;
 mod multigrid;
