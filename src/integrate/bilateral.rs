@@ -27,8 +27,9 @@
 //! - It ends when the depth stands still, not when the energy does: a part that slides changes
 //!   it little.
 
+use super::components::OFF;
 use super::gradients::{Axis, Edge, Facets, HOLE_WEIGHT};
-use super::multigrid::{Grid, Multigrid, for_spans};
+use super::multigrid::{Grid, Multigrid, for_spans, within_pool};
 use super::wide::widest;
 use crate::geometry::Camera;
 use crate::maps::{DepthMap, Mask, NormalMap, Plane};
@@ -84,11 +85,20 @@ pub fn bilateral(
     camera: Option<&Camera>,
     options: &BilateralOptions,
 ) -> DepthMap {
+    within_pool(|| integrate(normals, mask, camera, options))
+}
+
+fn integrate(
+    normals: &NormalMap,
+    mask: &Mask,
+    camera: Option<&Camera>,
+    options: &BilateralOptions,
+) -> DepthMap {
     let Some(facets) = Facets::new(normals, mask, camera, MAX_SLOPE_BILATERAL) else {
         return Plane::filled(mask.size, f32::NAN);
     };
     let grid = facets.grid;
-    let mut multigrid = Multigrid::new(grid);
+    let mut multigrid = Multigrid::new(grid, &facets.labels);
     let [right_steps, right_least] = facets.edges(Axis::Right, step_and_least_weight);
     let [down_steps, down_least] = facets.edges(Axis::Down, step_and_least_weight);
     let steps = [right_steps, down_steps];
@@ -97,7 +107,7 @@ pub fn bilateral(
         least: [right_least, down_least],
         forward: [vec![0.5; grid.len()], vec![0.5; grid.len()]],
     };
-    let pixels = facets.defined.iter().filter(|&&defined| defined).count();
+    let pixels = facets.labels.iter().filter(|&&label| label != OFF).count();
     let (mut u, mut last) = (grid.zeros(), grid.zeros());
     let (mut share, mut last_move) = (1.0, f64::INFINITY);
     for turn in 0..options.iterations.max(1) {

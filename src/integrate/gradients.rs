@@ -15,6 +15,7 @@
 //! Either way u grows toward the camera, one unit being about one pixel, and the rest of the
 //! integration does not know the camera. At the end [`Facets::depth`] turns u into depth.
 
+use super::components::{OFF, component_count, components};
 use super::multigrid::Grid;
 use crate::geometry::{Camera, Vec3};
 use crate::maps::{DepthMap, Mask, NormalMap, Plane, Size};
@@ -42,7 +43,9 @@ pub(super) struct Facets {
     size: Size,
     origin: [usize; 2],
     camera: Option<Camera>,
-    pub defined: Vec<bool>,
+    defined: Vec<bool>,
+    /// The component of each cell, [`OFF`] off the mask.
+    pub labels: Vec<u32>,
     /// Unit normals, no steeper to their ray than asked for; NaN where there is none.
     normals: Vec<Vec3>,
 }
@@ -78,6 +81,7 @@ impl Facets {
             origin,
             camera: camera.copied(),
             defined: vec![false; grid.len()],
+            labels: Vec::new(),
             normals: vec![Vec3::repeat(f32::NAN); grid.len()],
         };
         let camera = facets.camera;
@@ -97,6 +101,7 @@ impl Facets {
                     }
                 }
             });
+        facets.labels = components(grid, &facets.defined);
         Some(facets)
     }
 
@@ -154,8 +159,8 @@ impl Facets {
     /// component.
     pub fn depth(&self, u: &[f32]) -> DepthMap {
         let grid = self.grid;
-        let labels = components(grid, &self.defined);
-        let count = labels.iter().filter(|&&l| l != OFF).max().map_or(0, |&l| l as usize + 1);
+        let labels = &self.labels;
+        let count = component_count(labels);
         let means = |values: &dyn Fn(usize) -> f64| {
             let mut sums = vec![(0.0f64, 0usize); count];
             for (i, &label) in labels.iter().enumerate().filter(|&(_, &label)| label != OFF) {
@@ -262,48 +267,4 @@ fn bounding_box(mask: &Mask) -> Option<([usize; 2], Size)> {
     let left = rows().filter_map(|row| row.iter().position(|&d| d)).min()?;
     let right = rows().filter_map(|row| row.iter().rposition(|&d| d)).max()?;
     Some(([top, left], Size::new(bottom - top + 1, right - left + 1)))
-}
-
-/// The label of a cell off the mask.
-const OFF: u32 = u32::MAX;
-
-/// Labels the 4-connected components of the defined cells 0, 1, … in the order of their first
-/// cell.
-fn components(grid: Grid, defined: &[bool]) -> Vec<u32> {
-    // Union-find in which a root is the first cell of its tree.
-    fn root(parents: &mut [u32], mut cell: u32) -> u32 {
-        while parents[cell as usize] != cell {
-            let grandparent = parents[parents[cell as usize] as usize];
-            parents[cell as usize] = grandparent;
-            cell = grandparent;
-        }
-        cell
-    }
-    let mut parents = vec![OFF; grid.len()];
-    for i in grid.span().filter(|&i| defined[i]) {
-        let (west, north) = (i - 1, i - grid.stride);
-        parents[i] = match (defined[west], defined[north]) {
-            (false, false) => i as u32,
-            (true, false) => root(&mut parents, west as u32),
-            (false, true) => root(&mut parents, north as u32),
-            (true, true) => {
-                let a = root(&mut parents, west as u32);
-                let b = root(&mut parents, north as u32);
-                parents[a.max(b) as usize] = a.min(b);
-                a.min(b)
-            }
-        };
-    }
-    let mut labels = vec![OFF; grid.len()];
-    let mut next = 0;
-    for i in grid.span().filter(|&i| defined[i]) {
-        let first = root(&mut parents, i as u32) as usize;
-        if first == i {
-            labels[i] = next;
-            next += 1;
-        } else {
-            labels[i] = labels[first];
-        }
-    }
-    labels
 }

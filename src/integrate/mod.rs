@@ -6,6 +6,7 @@
 
 mod bilateral;
 mod cosine;
+mod components;
 mod frankot_chellappa;
 mod gradients;
 mod integrability;

@@ -21,7 +21,7 @@
 
 use super::MAX_SLOPE;
 use super::gradients::{Axis, Edge, Facets, HOLE_WEIGHT};
-use super::multigrid::Multigrid;
+use super::multigrid::{Multigrid, within_pool};
 use crate::geometry::Camera;
 use crate::maps::{DepthMap, Mask, NormalMap, Plane};
 
@@ -45,12 +45,16 @@ const MOST_ITERATIONS: usize = 200;
 /// # Panics
 /// If normals and mask differ in size.
 pub fn poisson(normals: &NormalMap, mask: &Mask, camera: Option<&Camera>) -> DepthMap {
+    within_pool(|| integrate(normals, mask, camera))
+}
+
+fn integrate(normals: &NormalMap, mask: &Mask, camera: Option<&Camera>) -> DepthMap {
     let Some(facets) = Facets::new(normals, mask, camera, MAX_SLOPE) else {
         return Plane::filled(mask.size, f32::NAN);
     };
     let [right, right_steps] = facets.edges(Axis::Right, weight_and_step);
     let [down, down_steps] = facets.edges(Axis::Down, weight_and_step);
-    let mut multigrid = Multigrid::new(facets.grid);
+    let mut multigrid = Multigrid::new(facets.grid, &facets.labels);
     multigrid.set_weights(|weights| *weights = [right, down]);
     let mut u = facets.grid.zeros();
     multigrid.solve(&mut u, &[right_steps, down_steps], TOLERANCE, MOST_ITERATIONS);
