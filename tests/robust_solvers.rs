@@ -2,13 +2,9 @@
 
 mod support;
 
-use lumiface::geometry::{Camera, Vec3, angle_between_deg, light_from_zenith_azimuth};
-use lumiface::maps::{
-    DepthMap, ImageStack, Lights, Mask, NearLights, NormalMap, Pixels, Plane, Size,
-};
-use lumiface::stereo::{
-    LeastSquares, LowRank, NearLight, Solution, SolverError, SparseBayesian, foreground_mask,
-};
+use lumiface::geometry::{Vec3, angle_between_deg, light_from_zenith_azimuth};
+use lumiface::maps::{ImageStack, Lights, Mask, NormalMap, Pixels, Plane, Size};
+use lumiface::stereo::{LeastSquares, LowRank, SolverError, SparseBayesian};
 use std::fs;
 use std::path::Path;
 
@@ -53,7 +49,11 @@ fn sphere(side: usize) -> Sphere {
     };
     let mask = Plane::from_fn(size, |r, c| normal(r, c).z > 75f32.to_radians().cos());
     let normals = NormalMap::from_fn(size, normal).masked(&mask);
-    Sphere { mask, normals, albedo: Plane::from_fn(size, |_, c| 0.3 + 0.4 * c as f32 / side as f32) }
+    Sphere {
+        mask,
+        normals,
+        albedo: Plane::from_fn(size, |_, c| 0.3 + 0.4 * c as f32 / side as f32),
+    }
 }
 
 /// What a sample adds to Lambert's law.
@@ -118,8 +118,11 @@ fn sparse_bayesian_sees_through_highlights_shadows_and_outliers() {
     // Noise alone: 0.005 over an albedo of 0.5, through a noise gain of about one half, is 0.3°.
     let error = sphere.mean_error_deg(&solution.surface.normals);
     let plain = least_squares_error(&sphere, &images, &lights);
-    println!("sparse Bayesian {error:.3}°, least squares {plain:.3}°");
-    assert!(error < 0.6 && plain > 5.0, "{error}°, least squares {plain}°");
+    let clean = sphere.images(&lights, Spoiling { noise: 0.005, ..Default::default() });
+    let clean = SparseBayesian::default().solve(&clean, &lights, &sphere.mask).unwrap();
+    let clean = sphere.mean_error_deg(&clean.surface.normals);
+    println!("sparse Bayesian {error:.3}°, least squares {plain:.3}°, noise {clean:.3}");
+    assert!(error < 2.0 * clean && plain > 5.0, "{error}°, {clean}°, least squares {plain}°");
     for p in (0..sphere.mask.size.area()).filter(|&p| sphere.mask.data[p]) {
         let used = solution.lights_used.data[p];
         assert!((1.0..=24.0).contains(&used), "pixel {p}: {used} lights");
@@ -162,7 +165,8 @@ fn three_lights_leave_nothing_to_doubt() {
 fn four_lights_do_as_well_as_least_squares() {
     let (sphere, lights) = (sphere(48), lights(4));
     let clean = sphere.images(&lights, Spoiling { noise: 0.005, ..Default::default() });
-    let glossy = sphere.images(&lights, Spoiling { noise: 0.005, highlight: 0.8, ..Default::default() });
+    let glossy =
+        sphere.images(&lights, Spoiling { noise: 0.005, highlight: 0.8, ..Default::default() });
     for (what, images) in [("noise", &clean), ("highlights", &glossy)] {
         let plain = least_squares_error(&sphere, images, &lights);
         let sparse = SparseBayesian::default().solve(images, &lights, &sphere.mask).unwrap();
@@ -182,8 +186,7 @@ fn with_holes(images: &ImageStack, dark: usize) -> ImageStack {
     let mut values = values.clone();
     (0..area).step_by(3).for_each(|p| values[area + p] = f32::NAN);
     (0..images.count).for_each(|j| values[j * area + dark] = 0.0);
-    ImageStack::new(images.size, images.count, Pixels::F32(values))
-        .with_white(images.white.clone())
+    ImageStack::new(images.size, images.count, Pixels::F32(values)).with_white(images.white.clone())
 }
 
 #[test]
@@ -216,10 +219,9 @@ fn degenerate_lights_are_refused() {
     let flat = Lights::directional(
         [-40.0, 0.0, 40.0].map(|z| light_from_zenith_azimuth(z, 90.0)).to_vec(),
     );
-    for (lights, want) in [
-        (two, SolverError::TooFewLights { needed: 3, got: 2 }),
-        (flat, SolverError::LightsInPlane),
-    ] {
+    for (lights, want) in
+        [(two, SolverError::TooFewLights { needed: 3, got: 2 }), (flat, SolverError::LightsInPlane)]
+    {
         let images = sphere.images(&lights, Spoiling::default());
         let sparse = SparseBayesian::default().solve(&images, &lights, &sphere.mask);
         assert_eq!(sparse.unwrap_err(), want);
@@ -241,10 +243,16 @@ fn low_rank_recovers_a_rank_three_matrix_from_gross_outliers() {
         let images = sphere.images(&lights, Spoiling { outliers: share, ..Default::default() });
         let solver = LowRank { shadow_share: 0.0, ..Default::default() };
         let solution = solver.solve(&images, &lights, &sphere.mask).unwrap();
-        let error = sphere.mean_error_deg(&solution.surface.normals);
         let plain = least_squares_error(&sphere, &images, &lights);
-        println!("{share}: low rank {error:.4}°, least squares {plain:.2}°");
-        assert!(error < 0.1 && plain > 3.0, "{share}: {error}°, least squares {plain}°");
+        let exact = (0..size.area()).filter(|&p| {
+            sphere.mask.data[p]
+                && angle_between_deg(solution.surface.normals.at(p), sphere.normals.at(p)) < 0.05
+        });
+        let exact = exact.count() as f32 / sphere.mask.count() as f32;
+        println!("{share}: {:.2} % recovered, least squares errs {plain:.2}°", 100.0 * exact);
+        // One pixel in 2,500 has ten or more of its 20 entries replaced at 20 %, and an entry
+        // replaced by nearly the same is not an outlier.
+        assert!(exact > 0.95 && plain > 3.0, "{share}: {exact} recovered, least squares {plain}°");
         // A replaced entry is one of 20: the inliers are the rest, but for lucky draws.
         let used = solution.lights_used.data.iter().sum::<f32>() / sphere.mask.count() as f32;
         assert!((used - 20.0 * (1.0 - share)).abs() < 0.4, "{share}: {used} lights");
@@ -302,8 +310,9 @@ fn ball() -> Option<Ball> {
     let scale = 1.0 / grey.iter().fold(0.0f32, |m, v| m.max(*v));
     let pixels = Pixels::F32(grey.iter().map(|v| v * scale).collect());
     // The normalised values no longer clip at one level.
-    let images = ImageStack::new(mask.size, directions.len(), pixels)
-        .with_white(vec![f32::INFINITY; directions.len()]);
+    let images =
+        ImageStack::new(mask.size, directions.len(), pixels)
+            .with_white(vec![f32::INFINITY; directions.len()]);
     let bytes = fs::read(folder.join("normal_gt.npy")).unwrap();
     let header = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
     assert!(String::from_utf8_lossy(&bytes[10..header]).contains("'fortran_order': True"));
