@@ -10,7 +10,7 @@ mod foreground;
 mod least_squares;
 mod low_rank;
 mod masked_pixels;
-mod near_light;
+pub(crate) mod near_light;
 mod normal_equations;
 mod solution;
 mod sparse_bayesian;
