@@ -159,7 +159,7 @@ impl SurfaceBuffers {
 }
 
 /// The bytes of (k, area) values with each image padded to `4 * quads` values.
-fn padded_bytes<T: bytemuck::NoUninit>(values: &[T], area: usize, quads: usize) -> Vec<u8> {
+pub(super) fn padded_bytes<T: bytemuck::NoUninit>(values: &[T], area: usize, quads: usize) -> Vec<u8> {
     let value_bytes = size_of::<T>();
     if area == 4 * quads {
         return bytemuck::cast_slice(values).to_vec();

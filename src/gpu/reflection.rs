@@ -3,7 +3,7 @@
 
 use super::buffers::Access;
 use super::wgpu::naga;
-use super::{frankot_chellappa, least_squares};
+use super::{frankot_chellappa, least_squares, near_light};
 use std::mem::offset_of;
 
 struct Shader {
@@ -66,6 +66,30 @@ fn shaders() -> Vec<Shader> {
                     right_column_step,
                     component_step,
                     max_slope,
+                ]
+            )],
+        },
+        Shader {
+            file: "near_light.wgsl",
+            source: near_light::SOURCE,
+            entry_points: &["near_light"],
+            bindings: &near_light::BINDINGS,
+            structs: vec![layout!(
+                "Params",
+                near_light::Params,
+                [
+                    quads,
+                    width,
+                    lights,
+                    shadow_rounds,
+                    unit,
+                    full_cosine,
+                    least_weight,
+                    singular,
+                    focal,
+                    centre,
+                    nan_bits,
+                    padding,
                 ]
             )],
         },

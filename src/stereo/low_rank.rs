@@ -6,8 +6,13 @@
 //! Over the observed entries Ω:
 //!
 //! ```text
-//! minimise ‖A‖* + λ ‖E‖₁   so that   D = A + E on Ω,   rank A ≤ 3,   λ = 1/√max(k, p)
+//! minimise ‖A‖* + λ ‖E‖₁   so that   D = A + E on Ω,   rank A ≤ 3,   λ = C/√max(k, p)
 //! ```
+//!
+//! A stays free of E only while an entry costs more in E than in A, `λ > |U Vᵀ|` in every entry
+//! (Candès, Li, Ma and Wright 2011), and that is about `√(3μ/k)/√p`, μ a pixel's squared brightness
+//! over the mean. For the few lights of a rig C = 1 is too small: E takes the bright pixels whole.
+//! C = 3 holds up to μ = 3k.
 //!
 //! by the inexact augmented Lagrange multipliers of Lin, Chen and Ma (2010), with Y the
 //! multipliers and a growing μ. E takes all of the difference off Ω (their section 4):
@@ -22,8 +27,9 @@
 //! round forms A, E, Y and the next Gram matrix; A is never stored. Memory: D, E and Y in f32,
 //! 12 k p bytes: 154 MB for 400,000 pixels under 32 lights.
 //!
-//! The known lights enter at the end: `G = L⁺ A`. Every pixel shares the one row space, so a
-//! pixel with outliers in most of its images is still completed from the others.
+//! The known lights enter at the end: E tells the outliers, and g is least squares over the rest
+//! (the ‖·‖* shrinks A a little, the samples it does not). Where they leave g open, `G = L⁺ A`:
+//! all pixels share one column space, so the others have completed what this one lacks.
 
 use super::{Solution, SolverError, SurfaceMaps, masked_pixels};
 use crate::maps::{ImageStack, Lights, Mask, Plane, Size};
@@ -33,7 +39,7 @@ use rayon::prelude::*;
 /// The solver and its options.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LowRank {
-    /// λ as a multiple of 1/√max(k, p).
+    /// C: λ as a multiple of 1/√max(k, p).
     pub sparsity: f64,
     /// A sample below this share of its pixel's third-brightest quarter is in shadow: not
     /// observed. Three samples always stay.
@@ -46,7 +52,7 @@ pub struct LowRank {
 
 impl Default for LowRank {
     fn default() -> Self {
-        Self { sparsity: 1.0, shadow_share: 0.1, tolerance: 1e-6, iterations: 300 }
+        Self { sparsity: 3.0, shadow_share: 0.1, tolerance: 1e-6, iterations: 300 }
     }
 }
 
@@ -65,6 +71,9 @@ const OUTLIER_DEVIATIONS: f32 = 2.5;
 const MEDIAN_TO_DEVIATION: f32 = 1.482_6;
 /// Standard deviation of rounding to whole steps of 8 bits: nothing nearer to A is an outlier.
 const LEAST_DEVIATION: f32 = 0.29 / 255.0;
+/// Inliers whose noise grows more than this leave g open; a light matrix of three lights 20° apart
+/// stands at 7.
+const WORST_GAIN: f32 = 20.0;
 /// Pixels a task. Partial Gram matrices are added in the order of tasks, so that the result does
 /// not hang on the number of threads.
 const TASK: usize = 2048;
@@ -100,8 +109,8 @@ impl LowRank {
 
         let indices = masked_pixels::indices(mask);
         let entries = self.observed(&masked_pixels::gather(images, &indices));
-        let split = self.split(&entries);
         let rows: Vec<Vector3<f64>> = matrix.row_iter().map(|r| r.transpose()).collect();
+        let split = self.split(&entries, start(&entries, &rows, &inverse));
         let solution = split.solution(&entries, &rows, &inverse);
         Ok(masked_pixels::scatter(&solution, &indices, images.size))
     }
@@ -135,18 +144,15 @@ impl LowRank {
         Entries { count, values, usable }
     }
 
-    /// D → A + E.
-    fn split(&self, entries: &Entries) -> Split {
+    /// D → A + E, from a first E that is zero on Ω and −A off it.
+    fn split(&self, entries: &Entries, mut sparse: Vec<f32>) -> Split {
         let (k, p) = (entries.count, entries.usable.len());
         let lambda = self.sparsity / (k.max(p).max(1) as f64).sqrt();
-        let mut sparse = vec![0.0f32; k * p];
         let mut multiplier = vec![0.0f32; k * p];
         let mut projector = DMatrix::<f64>::identity(k, k);
-        let start = gram(k, &entries.values, |d, m| {
-            m.iter_mut().zip(d).for_each(|(m, d)| *m = if d.is_nan() { 0.0 } else { *d });
-        });
-        let squared_norm = start.trace();
-        let spectral = start.clone().symmetric_eigenvalues().max().max(0.0).sqrt();
+        let completed = gram(k, &entries.values, &sparse);
+        let squared_norm = completed.trace();
+        let spectral = completed.clone().symmetric_eigenvalues().max().max(0.0).sqrt();
         if squared_norm <= 0.0 || !spectral.is_finite() {
             return Split { projected: vec![0.0; k * p] };
         }
@@ -156,10 +162,7 @@ impl LowRank {
             *y = if d.is_nan() { 0.0 } else { first * d };
         });
         let mut mu = FIRST_PENALTY / spectral;
-        let mut next_gram = {
-            let step = (1.0 + f64::from(first) / mu).powi(2);
-            start * step
-        };
+        let mut next_gram = completed;
         for _ in 0..self.iterations {
             projector = threshold(&next_gram, 1.0 / mu);
             let next_mu = mu * PENALTY_GROWTH;
@@ -204,15 +207,39 @@ struct Split {
     projected: Vec<f32>,
 }
 
-/// `Σ m mᵀ` over the pixels, m formed from each pixel's entries.
-fn gram(k: usize, values: &[f32], form: impl Fn(&[f32], &mut [f32]) + Sync) -> DMatrix<f64> {
+/// Least squares over Ω completes what is missing: the first E, −A off Ω. Completed from zeros
+/// instead, the entries would still be on their way when μ has grown and holds them.
+fn start(entries: &Entries, rows: &[Vector3<f64>], inverse: &nalgebra::Matrix3xX<f64>) -> Vec<f32> {
+    let k = entries.count;
+    let nothing = entries.values.iter().map(|d| 0.0 * d).collect();
+    let zeros = |d: &f32| if d.is_nan() { 0.0 } else { f64::from(*d) };
+    let open: Vec<Vector3<f64>> = entries
+        .values
+        .par_chunks(k)
+        .map(|d| inverse.column_iter().zip(d).map(|(c, d)| c * zeros(d)).sum())
+        .collect();
+    let fits = fit_inliers(entries, rows, nothing, &open);
+    let mut sparse = vec![0.0f32; entries.values.len()];
+    sparse.par_chunks_mut(k).zip(entries.values.par_chunks(k)).zip(&fits).for_each(
+        |((e, d), fit)| {
+            for ((e, d), row) in e.iter_mut().zip(d).zip(rows) {
+                *e = if d.is_nan() { -row.dot(&fit.g) as f32 } else { 0.0 };
+            }
+        },
+    );
+    sparse
+}
+
+/// `Σ m mᵀ` over the pixels, `m = D − E`.
+fn gram(k: usize, values: &[f32], sparse: &[f32]) -> DMatrix<f64> {
     let parts: Vec<DMatrix<f64>> = values
         .par_chunks(TASK * k)
-        .map(|values| {
+        .zip(sparse.par_chunks(TASK * k))
+        .map(|(values, sparse)| {
             let mut sum = DMatrix::zeros(k, k);
-            let mut m = vec![0.0; k];
-            for d in values.chunks_exact(k) {
-                form(d, &mut m);
+            let (mut m, zero) = (vec![0.0; k], vec![0.0; k]);
+            for (d, e) in values.chunks_exact(k).zip(sparse.chunks_exact(k)) {
+                low_rank_target(&mut m, d, e, &zero, 1.0);
                 add_outer(&mut sum, &m);
             }
             sum
@@ -323,7 +350,7 @@ impl Round {
 }
 
 impl Split {
-    /// `G = L⁺ A`, and what it leaves of the observed entries.
+    /// G from the entries that E left alone, and what it leaves of them.
     fn solution(
         &self,
         entries: &Entries,
@@ -331,57 +358,84 @@ impl Split {
         inverse: &nalgebra::Matrix3xX<f64>,
     ) -> Solution {
         let (k, pixels) = (entries.count, entries.usable.len());
-        let surface: Vec<Vector3<f64>> = self
+        let completed: Vec<Vector3<f64>> = self
             .projected
             .par_chunks(k)
-            .map(|a| {
-                inverse.column_iter().zip(a).map(|(column, &a)| column * f64::from(a)).sum()
-            })
+            .map(|a| inverse.column_iter().zip(a).map(|(c, &a)| c * f64::from(a)).sum())
             .collect();
-        let left = |p: usize, j: usize| {
-            (f64::from(entries.values[p * k + j]) - rows[j].dot(&surface[p])) as f32
-        };
-        let mut differences: Vec<f32> = (0..pixels)
-            .flat_map(|p| (0..k).map(move |j| (p, j)))
-            .map(|(p, j)| left(p, j).abs())
-            .filter(|d| d.is_finite())
-            .collect();
-        let deviation = if differences.is_empty() {
-            LEAST_DEVIATION
-        } else {
-            let middle = differences.len() / 2;
-            let (_, median, _) = differences.select_nth_unstable_by(middle, f32::total_cmp);
-            (*median * MEDIAN_TO_DEVIATION).max(LEAST_DEVIATION)
-        };
-        let limit = OUTLIER_DEVIATIONS * deviation;
-
+        let sparse = entries.values.par_iter().zip(&self.projected).map(|(d, a)| d - a).collect();
+        let fits = fit_inliers(entries, rows, sparse, &completed);
         let size = Size::new(1, pixels);
         let mut maps = SurfaceMaps::unset(size);
         let mut lights_used = Plane::filled(size, 0.0);
         let mut noise_gain = Plane::filled(size, f32::NAN);
-        for p in (0..pixels).filter(|&p| entries.usable[p]) {
-            let g = surface[p];
-            let albedo = g.norm();
-            let inliers: Vec<usize> = (0..k).filter(|&j| left(p, j).abs() <= limit).collect();
-            let squares: f32 = inliers.iter().map(|&j| left(p, j).powi(2)).sum();
-            let gram: Matrix3<f64> = inliers.iter().map(|&j| rows[j] * rows[j].transpose()).sum();
+        for (p, fit) in fits.iter().enumerate().filter(|(p, _)| entries.usable[*p]) {
+            let albedo = fit.g.norm();
             if albedo > 0.0 {
                 for axis in 0..3 {
-                    maps.normals.data[axis * pixels + p] = (g[axis] / albedo) as f32;
+                    maps.normals.data[axis * pixels + p] = (fit.g[axis] / albedo) as f32;
                 }
-                lights_used.data[p] = inliers.len() as f32;
-                noise_gain.data[p] = gain(gram);
+                lights_used.data[p] = fit.inliers as f32;
+                noise_gain.data[p] = fit.gain;
             }
             maps.albedo.data[p] = albedo as f32;
-            maps.residual.data[p] = (squares / inliers.len().max(1) as f32).sqrt();
+            maps.residual.data[p] = fit.residual;
         }
         Solution { surface: maps, lights_used, noise_gain, ambient: None }
     }
 }
 
-/// `√trace(gram⁻¹)`; infinite where the lights that counted leave g open: such a pixel was
-/// completed from the others, and no confidence is due.
-fn gain(gram: Matrix3<f64>) -> f32 {
-    let inverse = gram.try_inverse().map_or(f64::INFINITY, |inverse| inverse.trace());
-    if inverse > 0.0 && inverse < 1e12 { inverse.sqrt() as f32 } else { f32::INFINITY }
+/// Least squares of one pixel over its inliers.
+struct Fit {
+    g: Vector3<f64>,
+    inliers: usize,
+    gain: f32,
+    residual: f32,
+}
+
+/// Fits each pixel to the observed entries whose difference is no outlier among all differences;
+/// where they leave g open, `L⁺ A` stands, which other pixels have completed.
+fn fit_inliers(
+    entries: &Entries,
+    rows: &[Vector3<f64>],
+    differences: Vec<f32>,
+    completed: &[Vector3<f64>],
+) -> Vec<Fit> {
+    let k = entries.count;
+    let limit = OUTLIER_DEVIATIONS * deviation(&differences);
+    entries
+        .values
+        .par_chunks(k)
+        .zip(differences.par_chunks(k))
+        .zip(completed)
+        .map(|((d, differences), &completed)| {
+            let inliers: Vec<usize> = (0..k).filter(|&j| differences[j].abs() <= limit).collect();
+            let gram: Matrix3<f64> = inliers.iter().map(|&j| rows[j] * rows[j].transpose()).sum();
+            let right: Vector3<f64> = inliers.iter().map(|&j| rows[j] * f64::from(d[j])).sum();
+            let inverse = gram.try_inverse().filter(|i| bounded(i.trace()));
+            let g = inverse.map_or(completed, |inverse| inverse * right);
+            let gain = inverse.map_or(f32::INFINITY, |inverse| inverse.trace().sqrt() as f32);
+            let squares: f64 =
+                inliers.iter().map(|&j| (f64::from(d[j]) - rows[j].dot(&g)).powi(2)).sum();
+            let residual = (squares / inliers.len().max(1) as f64).sqrt() as f32;
+            Fit { g, inliers: inliers.len(), gain, residual }
+        })
+        .collect()
+}
+
+/// Standard deviation by the median of what is observed.
+fn deviation(differences: &[f32]) -> f32 {
+    let mut sizes: Vec<f32> =
+        differences.iter().filter(|d| d.is_finite()).map(|d| d.abs()).collect();
+    if sizes.is_empty() {
+        return LEAST_DEVIATION;
+    }
+    let middle = sizes.len() / 2;
+    let (_, median, _) = sizes.select_nth_unstable_by(middle, f32::total_cmp);
+    (*median * MEDIAN_TO_DEVIATION).max(LEAST_DEVIATION)
+}
+
+/// Whether the lights leave g determined; a singular matrix can have an inverse of any sign.
+fn bounded(squared_gain: f64) -> bool {
+    squared_gain > 0.0 && squared_gain < f64::from(WORST_GAIN).powi(2)
 }

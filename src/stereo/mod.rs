@@ -14,7 +14,7 @@ mod least_squares;
 mod least_squares_ambient;
 mod low_rank;
 mod masked_pixels;
-mod near_light;
+pub(crate) mod near_light;
 mod normal_equations;
 mod order;
 mod solution;

@@ -165,8 +165,7 @@ impl NearLight {
 }
 
 /// n_x, n_y, n_z, albedo, residual, lights used, noise gain of an undefined pixel.
-const UNDEFINED: [f32; 7] =
-    [f32::NAN, f32::NAN, f32::NAN, f32::NAN, f32::NAN, 0.0, f32::NAN];
+const UNDEFINED: [f32; 7] = [f32::NAN, f32::NAN, f32::NAN, f32::NAN, f32::NAN, 0.0, f32::NAN];
 
 /// Refuses lamps that no pixel can be solved with.
 pub(crate) fn check_lamps(lamps: &NearLights, images: &ImageStack) -> Result<(), SolverError> {

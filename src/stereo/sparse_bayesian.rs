@@ -207,9 +207,8 @@ impl BlockSolver for Fit {
                     for i in 0..LANES {
                         let share = outlier[i] * weights[j][i];
                         let mean = share * (block.samples[j][i] - model[i]) / unit[i];
-                        outlier[i] = mean * mean
-                            + outlier[i] * (1.0 - share)
-                            + share * share * leverage[i];
+                        outlier[i] =
+                            mean * mean + outlier[i] * (1.0 - share) + share * share * leverage[i];
                     }
                 }
             }
@@ -329,7 +328,8 @@ impl Posterior {
     fn quadratic(&self, [x, y, z]: [f32; 3]) -> Lanes {
         let [xx, xy, xz, yy, yz, zz] = &self.covariance;
         lanes(|i| {
-            x * (x * xx[i] + 2.0 * (y * xy[i] + z * xz[i])) + y * (y * yy[i] + 2.0 * z * yz[i])
+            x * (x * xx[i] + 2.0 * (y * xy[i] + z * xz[i]))
+                + y * (y * yy[i] + 2.0 * z * yz[i])
                 + z * z * zz[i]
         })
     }
