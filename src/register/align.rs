@@ -3,7 +3,8 @@
 //! The unknowns are d_j for every frame but the reference, 2(k − 1) numbers; the residuals at a
 //! pixel x are, with S_j the structure and B_j the band of frame j at x + d_j,
 //!
-//! - `s_j = S_j − mean of the other S`, one per frame, and
+//! - `S_j − Σ ω_i S_i / Ω`, `Ω = Σ ω_i`, one per frame: with the weighted mean eliminated, the
+//!   normal matrix is `Σ (δ_ij ω_j − ω_i ω_j / Ω) ∇S_i ∇S_jᵀ`; and
 //! - `(P B)_i`, `P = 1 − L L⁺`, k of them with k − 3 degrees of freedom. As P is a projection, its
 //!   normal matrix is `Σ w P_ij ∇B_i ∇B_jᵀ` and its gradient `Σ w (P B)_j ∇B_j`.
 //!
@@ -16,6 +17,8 @@ use nalgebra::{DMatrix, DVector};
 /// Pixels compared. A motion known to a hundredth of a pixel from each of a few hundred edges
 /// gains nothing from more.
 const PIXELS: usize = 12_000;
+/// Parts of the image's shorter side that give pixels in proportion to the subject's share.
+const PARTS: usize = 8;
 /// Fewest pixels worth comparing.
 const FEWEST_PIXELS: usize = 200;
 /// A residual of this many standard deviations weighs a quarter.
@@ -23,8 +26,10 @@ const DEVIATIONS: f32 = 2.0;
 const MOST_STEPS: usize = 15;
 /// Longest step, pixels of the level: the structure's own width, beyond which it is not linear.
 const LONGEST_STEP: f64 = 1.0;
-/// Steps end below this, pixels of the level.
-const SMALLEST_STEP: f64 = 0.005;
+/// Steps end below this, pixels of the level: at the finest scale, and before, where the next
+/// scale goes on from it.
+const SMALLEST_STEP: f64 = 0.01;
+const SMALLEST_COARSE_STEP: f64 = 0.03;
 
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Freedom {
@@ -37,6 +42,7 @@ pub(super) enum Freedom {
 pub(super) struct Aligner<'a> {
     level: &'a Level,
     reference: usize,
+    smallest_step: f64,
     /// Flat indices of the pixels compared.
     pixels: Vec<usize>,
     /// `1 − L L⁺`; `None` for three lights, or where it is not used.
@@ -54,55 +60,62 @@ struct Samples {
 }
 
 impl<'a> Aligner<'a> {
-    /// `None` where the subject has too few pixels.
+    /// Chooses what to compare from the frames at these motions. `None` where the subject has too
+    /// few pixels.
     pub fn new(
         level: &'a Level,
         lights: &Lights,
         reference: usize,
         freedom: Freedom,
+        motions: &[[f64; 2]],
     ) -> Option<Self> {
         let k = level.frames.len();
-        let pixels = strongest_pixels(level);
+        let pixels = common_structure(level, motions);
         if pixels.len() < FEWEST_PIXELS {
             return None;
         }
         let free = freedom == Freedom::Free;
         let projection = if free && k > 3 { Some(projection(lights)?) } else { None };
         let basis = if free { free_basis(k, reference) } else { drift_basis(lights, reference) };
-        Some(Self { level, reference, pixels, projection, basis })
+        let smallest_step = if free { SMALLEST_STEP } else { SMALLEST_COARSE_STEP };
+        Some(Self { level, reference, smallest_step, pixels, projection, basis })
     }
 
     /// The motions that the frames come to rest at, in pixels of the level, from `motions`.
     pub fn align(&self, mut motions: Vec<[f64; 2]>) -> Vec<[f64; 2]> {
         for _ in 0..MOST_STEPS {
-            let (mut matrix, mut gradient) = self.structure_equations(&motions);
+            let mut equations = Equations::new(motions.len());
+            self.add_structure(&motions, &mut equations);
             if let Some(projection) = &self.projection {
-                self.lambert_equations(&motions, projection, &mut matrix, &mut gradient);
+                self.add_lambert(&motions, projection, &mut equations);
             }
-            let Some(step) = self.step(&matrix, &gradient) else { break };
+            let Some(step) = self.step(&equations) else { break };
             let longest = step.amax();
             let shrink = if longest > LONGEST_STEP { LONGEST_STEP / longest } else { 1.0 };
             for (j, motion) in motions.iter_mut().enumerate() {
                 motion[0] += shrink * step[2 * j];
                 motion[1] += shrink * step[2 * j + 1];
             }
-            if longest < SMALLEST_STEP {
+            if longest < self.smallest_step {
                 break;
             }
         }
         motions
     }
 
-    fn step(&self, matrix: &DMatrix<f64>, gradient: &DVector<f64>) -> Option<DVector<f64>> {
-        let mut reduced = self.basis.transpose() * matrix * &self.basis;
-        let unknowns = reduced.nrows();
-        // Keeps lights in a row (a drift that looks like the parallax mode) from dividing by 0.
-        let ridge = 1e-6 * reduced.trace() / unknowns as f64;
-        for i in 0..unknowns {
-            reduced[(i, i)] += ridge;
-        }
-        let solution = reduced.cholesky()?.solve(&(self.basis.transpose() * gradient));
-        let step = &self.basis * solution;
+    fn step(&self, equations: &Equations) -> Option<DVector<f64>> {
+        let gradient = self.basis.transpose() * &equations.gradient;
+        let solve = |matrix: &DMatrix<f64>| {
+            let mut reduced = self.basis.transpose() * matrix * &self.basis;
+            let unknowns = reduced.nrows();
+            // Keeps a drift that looks like the parallax mode from dividing by 0.
+            let ridge = 1e-6 * reduced.trace() / unknowns as f64;
+            for i in 0..unknowns {
+                reduced[(i, i)] += ridge;
+            }
+            Some(&self.basis * reduced.cholesky()?.solve(&gradient))
+        };
+        let step = solve(&equations.without_noise()).or_else(|| solve(&equations.matrix))?;
         step.iter().all(|v| v.is_finite()).then_some(step)
     }
 
@@ -121,57 +134,49 @@ impl<'a> Aligner<'a> {
         (0..k).map(|j| [steps(j) * parts[0], steps(j) * parts[1]]).collect()
     }
 
-    fn structure_equations(&self, motions: &[[f64; 2]]) -> (DMatrix<f64>, DVector<f64>) {
+    fn add_structure(&self, motions: &[[f64; 2]], equations: &mut Equations) {
         let (k, n) = (motions.len(), self.pixels.len());
         let frames = &self.level.frames;
         let samples: Vec<Samples> =
             (0..k).map(|j| self.sample(&frames[j].structure, motions[j])).collect();
-        let weights: Vec<Vec<f32>> =
-            (0..k).map(|j| self.sample(&frames[j].weight, motions[j]).value).collect();
-        let (mut matrix, mut gradient) = (DMatrix::zeros(2 * k, 2 * k), DVector::zeros(2 * k));
+        let mut weights: Vec<Vec<f32>> =
+            (0..k).map(|j| self.nearest(&frames[j].weight, motions[j])).collect();
+        // An outlier must not hide in a mean that it takes part in: judged against the others.
         let (sum, total) = weighted_sums(&samples, &weights);
-        let mut residuals = vec![0.0f32; n];
-        let mut pair_weights = vec![0.0f32; n];
-        let others = (k - 1) as f32;
-        for j in 0..k {
-            for i in 0..n {
-                let (w, rest) = (weights[j][i], total[i] - weights[j][i]);
-                let mean = (sum[i] - w * samples[j].value[i]) / rest.max(1e-6);
-                residuals[i] = samples[j].value[i] - mean;
-                pair_weights[i] = w.min(rest / others).max(0.0);
-            }
+        for (sample, weights) in samples.iter().zip(&mut weights) {
+            let residuals: Vec<f32> = (0..n)
+                .map(|i| {
+                    let (w, value) = (weights[i], sample.value[i]);
+                    value - (sum[i] - w * value) / (total[i] - w).max(1e-6)
+                })
+                .collect();
             let inverse_scale = 1.0 / robust_scale(&residuals);
-            // A step of this frame alone moves the residual by its gradient, but the others step
-            // at the same time: (k − 1)/k of it is theirs and its own together.
-            let share = others / k as f32 * inverse_scale * inverse_scale;
-            let (mut xx, mut xy, mut yy, mut x, mut y) = (0.0f64, 0.0f64, 0.0f64, 0.0f64, 0.0f64);
-            for i in 0..n {
-                let deviation = residuals[i] * inverse_scale / DEVIATIONS;
-                let damped = 1.0 / (1.0 + deviation * deviation);
-                let w = share * pair_weights[i] * damped * damped;
-                let (gx, gy) = (samples[j].along_x[i], samples[j].along_y[i]);
-                xx += f64::from(w * gx * gx);
-                xy += f64::from(w * gx * gy);
-                yy += f64::from(w * gy * gy);
-                x -= f64::from(w * gx * residuals[i]);
-                y -= f64::from(w * gy * residuals[i]);
+            for (weight, residual) in weights.iter_mut().zip(&residuals) {
+                *weight *= damped(residual * inverse_scale, inverse_scale);
             }
-            let at = 2 * j;
-            matrix[(at, at)] = xx;
-            matrix[(at, at + 1)] = xy;
-            matrix[(at + 1, at)] = xy;
-            matrix[(at + 1, at + 1)] = yy;
-            (gradient[at], gradient[at + 1]) = (x, y);
         }
-        (matrix, gradient)
+        let (sum, total) = weighted_sums(&samples, &weights);
+        let inverse_total: Vec<f32> = total.iter().map(|t| 1.0 / t.max(1e-12)).collect();
+        for j in 0..k {
+            let pull: Vec<f32> = (0..n)
+                .map(|i| weights[j][i] * (samples[j].value[i] - sum[i] * inverse_total[i]))
+                .collect();
+            equations.add_gradient(j, &pull, &samples[j]);
+            for m in 0..=j {
+                let own = if m == j { 1.0 } else { 0.0 };
+                let pair: Vec<f32> = (0..n)
+                    .map(|i| weights[j][i] * (own - weights[m][i] * inverse_total[i]))
+                    .collect();
+                equations.add_pair(j, m, &pair, &samples[j], &samples[m]);
+            }
+        }
     }
 
-    fn lambert_equations(
+    fn add_lambert(
         &self,
         motions: &[[f64; 2]],
         projection: &DMatrix<f64>,
-        matrix: &mut DMatrix<f64>,
-        gradient: &mut DVector<f64>,
+        equations: &mut Equations,
     ) {
         let (k, n) = (motions.len(), self.pixels.len());
         let frames = &self.level.frames;
@@ -190,41 +195,15 @@ impl<'a> Aligner<'a> {
         let freedom = (k - 3) as f32;
         let lengths: Vec<f32> = squares.iter().map(|s| (s / freedom).sqrt()).collect();
         let inverse_scale = 1.0 / robust_scale(&lengths);
-        let weights: Vec<f32> = lengths
-            .iter()
-            .map(|length| {
-                let deviation = length * inverse_scale / DEVIATIONS;
-                let damped = inverse_scale / (1.0 + deviation * deviation);
-                damped * damped
-            })
-            .collect();
+        let weights: Vec<f32> =
+            lengths.iter().map(|l| damped(l * inverse_scale, inverse_scale)).collect();
         for j in 0..k {
-            let (mut x, mut y) = (0.0f64, 0.0f64);
-            for i in 0..n {
-                let pull = weights[i] * residuals[j][i];
-                x -= f64::from(pull * samples[j].along_x[i]);
-                y -= f64::from(pull * samples[j].along_y[i]);
-            }
-            gradient[2 * j] += x;
-            gradient[2 * j + 1] += y;
+            let pull: Vec<f32> = weights.iter().zip(&residuals[j]).map(|(w, r)| w * r).collect();
+            equations.add_gradient(j, &pull, &samples[j]);
             for m in 0..=j {
-                let (a, b) = (&samples[j], &samples[m]);
-                let mut sums = [0.0f64; 4];
-                for i in 0..n {
-                    let w = weights[i];
-                    sums[0] += f64::from(w * a.along_x[i] * b.along_x[i]);
-                    sums[1] += f64::from(w * a.along_x[i] * b.along_y[i]);
-                    sums[2] += f64::from(w * a.along_y[i] * b.along_x[i]);
-                    sums[3] += f64::from(w * a.along_y[i] * b.along_y[i]);
-                }
-                for (entry, sum) in sums.into_iter().enumerate() {
-                    let (row, column) = (2 * j + entry / 2, 2 * m + entry % 2);
-                    let value = projection[(j, m)] * sum;
-                    matrix[(row, column)] += value;
-                    if m != j {
-                        matrix[(column, row)] += value;
-                    }
-                }
+                let factor = projection[(j, m)] as f32;
+                let pair: Vec<f32> = weights.iter().map(|w| factor * w).collect();
+                equations.add_pair(j, m, &pair, &samples[j], &samples[m]);
             }
         }
     }
@@ -246,10 +225,8 @@ impl<'a> Aligner<'a> {
         for &p in &self.pixels {
             let row = ((p / width) as isize + above).clamp(1, height as isize - 3) as usize;
             let column = ((p % width) as isize + left).clamp(1, width as isize - 3) as usize;
-            let line = |r: usize| {
-                let start = (row + r - 1) * width + column - 1;
-                &plane[start..start + 4]
-            };
+            let first = (row - 1) * width + column - 1;
+            let line = |r: usize| four(plane, first + r * width);
             let (a, b, c, d) = (line(0), line(1), line(2), line(3));
             let [w0, w1, w2, w3] = corner;
             samples.value.push(w0 * b[1] + w1 * b[2] + w2 * c[1] + w3 * c[2]);
@@ -267,6 +244,19 @@ impl<'a> Aligner<'a> {
             );
         }
         samples
+    }
+
+    /// The values nearest to every pixel plus `motion`.
+    fn nearest(&self, plane: &[f32], motion: [f64; 2]) -> Vec<f32> {
+        let Size { height, width } = self.level.size;
+        let (left, above) =
+            (clamp_shift(motion[0].round(), width), clamp_shift(motion[1].round(), height));
+        let at = |&p: &usize| {
+            let row = ((p / width) as isize + above).clamp(0, height as isize - 1) as usize;
+            let column = ((p % width) as isize + left).clamp(0, width as isize - 1) as usize;
+            plane[row * width + column]
+        };
+        self.pixels.iter().map(at).collect()
     }
 
     /// See [`super::Registration::quality`].
@@ -291,6 +281,94 @@ impl<'a> Aligner<'a> {
             })
             .collect()
     }
+}
+
+/// Weight of a residual given in standard deviations, over the variance.
+fn damped(deviation: f32, inverse_scale: f32) -> f32 {
+    let ratio = deviation / DEVIATIONS;
+    let root = inverse_scale / (1.0 + ratio * ratio);
+    root * root
+}
+
+/// Normal equations of 2k unknowns: x and y of each frame.
+struct Equations {
+    matrix: DMatrix<f64>,
+    gradient: DVector<f64>,
+}
+
+impl Equations {
+    fn new(frames: usize) -> Self {
+        let unknowns = 2 * frames;
+        Self { matrix: DMatrix::zeros(unknowns, unknowns), gradient: DVector::zeros(unknowns) }
+    }
+
+    /// The matrix with the noise of the gradients taken out of its diagonal blocks.
+    ///
+    /// There each gradient meets itself, noise, shading and all, which makes the steps many times
+    /// too short. Off the diagonal those average out; and as nothing changes when all frames
+    /// shift together, a diagonal block is minus the sum of the others in its row. A quarter of
+    /// the plain block stays, for steadiness.
+    fn without_noise(&self) -> DMatrix<f64> {
+        const KEPT: f64 = 0.25;
+        let mut matrix = self.matrix.clone();
+        let frames = matrix.nrows() / 2;
+        for j in 0..frames {
+            let mut sum = nalgebra::Matrix2::zeros();
+            for m in (0..frames).filter(|&m| m != j) {
+                let block = self.matrix.fixed_view::<2, 2>(2 * j, 2 * m);
+                sum -= (block + block.transpose()) * 0.5;
+            }
+            let plain = self.matrix.fixed_view::<2, 2>(2 * j, 2 * j);
+            let block = plain * KEPT + sum * (1.0 - KEPT);
+            matrix.fixed_view_mut::<2, 2>(2 * j, 2 * j).copy_from(&block);
+        }
+        matrix
+    }
+
+    /// Pulls frame j down the slope of its samples.
+    fn add_gradient(&mut self, j: usize, pull: &[f32], samples: &Samples) {
+        self.gradient[2 * j] -= dot(pull, &samples.along_x);
+        self.gradient[2 * j + 1] -= dot(pull, &samples.along_y);
+    }
+
+    /// Adds `Σ w ∇a ∇bᵀ` for frames j and m, and its transpose where they differ.
+    fn add_pair(&mut self, j: usize, m: usize, weights: &[f32], a: &Samples, b: &Samples) {
+        for (row, left) in [&a.along_x, &a.along_y].into_iter().enumerate() {
+            let weighted: Vec<f32> = weights.iter().zip(left).map(|(w, g)| w * g).collect();
+            for (column, right) in [&b.along_x, &b.along_y].into_iter().enumerate() {
+                let (row, column) = (2 * j + row, 2 * m + column);
+                let sum = dot(&weighted, right);
+                self.matrix[(row, column)] += sum;
+                if j != m {
+                    self.matrix[(column, row)] += sum;
+                }
+            }
+        }
+    }
+}
+
+/// Scalar product, summed in lanes that a vector unit fills, each over a short run.
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    const LANES: usize = 16;
+    let mut total = 0.0f64;
+    for (a, b) in a.chunks(32 * LANES).zip(b.chunks(32 * LANES)) {
+        let mut lanes = [0.0f32; LANES];
+        let (a, a_rest) = a.as_chunks::<LANES>();
+        let (b, b_rest) = b.as_chunks::<LANES>();
+        for (a, b) in a.iter().zip(b) {
+            for lane in 0..LANES {
+                lanes[lane] += a[lane] * b[lane];
+            }
+        }
+        let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+        total += f64::from(lanes.iter().sum::<f32>() + rest);
+    }
+    total
+}
+
+/// Four neighbours at once: one check of bounds instead of four.
+fn four(plane: &[f32], first: usize) -> [f32; 4] {
+    plane[first..].first_chunk().copied().unwrap_or_default()
 }
 
 fn clamp_shift(shift: f64, length: usize) -> isize {
@@ -319,29 +397,50 @@ fn robust_scale(residuals: &[f32]) -> f32 {
     (1.4826 * median).max(1e-6)
 }
 
-/// The subject's pixels with the strongest structure over all frames, in row-major order.
-fn strongest_pixels(level: &Level) -> Vec<usize> {
-    let width = level.size.width;
-    let candidates: Vec<usize> =
-        (0..level.inside.data.len()).filter(|&p| level.inside.data[p]).collect();
-    if candidates.len() <= PIXELS {
-        return candidates;
+/// The subject's pixels with the strongest structure *common* to all frames at these motions, in
+/// row-major order.
+///
+/// Gradients are summed over the frames before their length is taken: an edge of albedo looks the
+/// same in each, the edge of a shadow stands in one, and relief turns its sign with the light.
+/// Every part of the subject gives in proportion to its area, so that no striped shirt outvotes a
+/// face.
+fn common_structure(level: &Level, motions: &[[f64; 2]]) -> Vec<usize> {
+    let Size { height, width } = level.size;
+    let inside = &level.inside.data;
+    let total = inside.iter().filter(|&&v| v).count();
+    let share = (PIXELS as f64 / total.max(1) as f64).min(1.0);
+    let shift = |v: f64, length: usize| clamp_shift(v.round(), length);
+    let strength = |p: usize| {
+        let (mut x, mut y) = (0.0f32, 0.0f32);
+        for (frame, motion) in level.frames.iter().zip(motions) {
+            let row = (p / width) as isize + shift(motion[1], height);
+            let column = (p % width) as isize + shift(motion[0], width);
+            let q = row.clamp(1, height as isize - 2) as usize * width
+                + column.clamp(1, width as isize - 2) as usize;
+            let (s, w) = (&frame.structure, frame.weight[q]);
+            x += w * (s[q + 1] - s[q - 1]);
+            y += w * (s[q + width] - s[q - width]);
+        }
+        x * x + y * y
+    };
+    let side = height.min(width).div_ceil(PARTS).max(1);
+    let mut chosen = vec![false; inside.len()];
+    for top in (0..height).step_by(side) {
+        for left in (0..width).step_by(side) {
+            let rows = top..(top + side).min(height);
+            let part =
+                rows.flat_map(|r| (left..(left + side).min(width)).map(move |c| r * width + c));
+            let mut part: Vec<(f32, usize)> =
+                part.filter(|&p| inside[p]).map(|p| (strength(p), p)).collect();
+            let count = (share * part.len() as f64).round() as usize;
+            if count == 0 {
+                continue;
+            }
+            part.select_nth_unstable_by(count - 1, |a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+            part[..count].iter().for_each(|&(_, p)| chosen[p] = true);
+        }
     }
-    let strength: Vec<f32> = candidates
-        .iter()
-        .map(|&p| {
-            let of = |frame: &super::pyramid::Frame| {
-                let s = &frame.structure;
-                let (x, y) = (s[p + 1] - s[p - 1], s[p + width] - s[p - width]);
-                frame.weight[p] * (x * x + y * y)
-            };
-            level.frames.iter().map(of).sum()
-        })
-        .collect();
-    let mut sorted = strength.clone();
-    let rank = sorted.len() - PIXELS;
-    let least = *sorted.select_nth_unstable_by(rank, f32::total_cmp).1;
-    candidates.into_iter().zip(strength).filter(|(_, s)| *s >= least).map(|(p, _)| p).collect()
+    (0..chosen.len()).filter(|&p| chosen[p]).collect()
 }
 
 /// `1 − L L⁺`.

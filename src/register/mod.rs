@@ -153,29 +153,32 @@ pub fn register(
     let mut drift = vec![[0.0; 2]; k];
     for level in pyramid.levels.iter().skip(1).rev() {
         scale(&mut drift, 1.0 / level.scale);
-        if let Some(aligner) = Aligner::new(level, lights, reference, Freedom::Drift) {
+        if let Some(aligner) = Aligner::new(level, lights, reference, Freedom::Drift, &drift) {
             drift = aligner.velocity_of(&aligner.align(drift));
         }
         scale(&mut drift, level.scale);
     }
     scale(&mut drift, 1.0 / finest.scale);
-    let Some(aligner) = Aligner::new(finest, lights, reference, Freedom::Free) else {
-        return still;
-    };
     let largest = options.largest_motion_px / finest.scale;
-    let mut best: Option<(Vec<[f64; 2]>, HeldOut)> = None;
-    for start in [vec![[0.0; 2]; k], drift] {
+    let mut best: Option<(Vec<[f64; 2]>, HeldOut, Aligner)> = None;
+    for start in starts(&judge, drift) {
+        let Some(aligner) = Aligner::new(finest, lights, reference, Freedom::Free, &start) else {
+            return still;
+        };
         let motions = aligner.align(start);
         let far = motions.iter().any(|m| !(m[0].hypot(m[1]) <= largest));
         if far {
             continue;
         }
         let Some(verdict) = judge.compare(&motions) else { continue };
-        if best.as_ref().is_none_or(|(_, known)| verdict.moved < known.moved) {
-            best = Some((motions, verdict));
+        if best.as_ref().is_none_or(|(_, known, _)| verdict.moved < known.moved) {
+            best = Some((motions, verdict, aligner));
+        }
+        if verdict.believes(options.least_gain) {
+            break;
         }
     }
-    let Some((mut motions, verdict)) = best else { return still };
+    let Some((mut motions, verdict, aligner)) = best else { return still };
     let believed = verdict.believes(options.least_gain);
     if !believed {
         motions = vec![[0.0; 2]; k];
@@ -183,6 +186,17 @@ pub fn register(
     let quality = aligner.quality(&motions);
     scale(&mut motions, finest.scale);
     Registration { motions, quality, reference, held_out: Some(verdict) }
+}
+
+/// The motions to start the finest scale from, the more promising first: the drift if it lowers
+/// the curl, else none. The other is tried only where the first ends in no motion that can be
+/// believed.
+fn starts(judge: &held_out::Judge, drift: Vec<[f64; 2]>) -> [Vec<[f64; 2]>; 2] {
+    let none = vec![[0.0; 2]; drift.len()];
+    match judge.compare(&drift) {
+        Some(verdict) if verdict.gain() > 0.0 => [drift, none],
+        _ => [none, drift],
+    }
 }
 
 fn scale(motions: &mut [[f64; 2]], by: f64) {

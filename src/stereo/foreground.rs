@@ -1,7 +1,7 @@
 //! Which pixels show the subject: those that any light reaches well above the darkest of the
 //! capture. It is judged on the raw images, so it is the same on every device and for every solver.
 
-use crate::maps::{ImageStack, Mask, Plane, Size};
+use crate::maps::{ImageStack, Mask, Pixels, Plane, Size};
 
 /// A pixel is lit when its brightest image stands this share of the way from black level to
 /// the capture's 99th percentile. Set on both sides by noise: a dark wall behind a Photoface
@@ -9,35 +9,51 @@ use crate::maps::{ImageStack, Mask, Plane, Size};
 const LIT_SHARE: f32 = 0.12;
 /// Islands smaller than this share of the largest are dust or buttons, not the subject.
 const SMALLEST_ISLAND: f64 = 0.05;
-/// Dark holes up to this share of the image (pupils, nostrils, spectacle frames) are closed.
-const LARGEST_HOLE: f64 = 0.02;
+/// Dark regions up to this share of the image belong to the subject where it surrounds them:
+/// pupils, nostrils, brows, spectacle frames, a beard. The eye with its brow is 3 % of a tightly
+/// cropped face.
+const LARGEST_HOLE: f64 = 0.05;
+/// A dark region that reaches the image's border is a bite out of the subject, such as a brow cut
+/// off by the crop, where at most this share of its outline is border. A corner of background has
+/// half of it there.
+const BITE_AT_BORDER: f64 = 0.25;
+/// Bites and holes of half this share of the image's shorter side across are closed on the
+/// outline too (hair on the forehead, the arms of spectacles), where they are not quite dark.
+const OUTLINE_SHARE: f64 = 0.02;
+/// Not quite dark: this share of [`LIT_SHARE`].
+const DIM_SHARE: f32 = 0.5;
 
 /// The subject's pixels. Empty where no image holds any light.
+///
+/// Lit pixels, and the dark ones that they surround; ragged outlines are closed where there is
+/// some light. Background as dark as the darkest of the capture is never taken in from outside.
 pub fn foreground_mask(images: &ImageStack) -> Mask {
     let area = images.size.area();
     if area == 0 {
         return Plane::filled(images.size, false);
     }
-    let brightest: Vec<f32> = (0..area)
-        .map(|p| (0..images.count).map(|j| images.pixels.get(j * area + p)).fold(0.0, f32::max))
-        .collect();
-    let mut sorted = brightest.clone();
-    sorted.sort_by(f32::total_cmp);
-    let percentile = |share: f64| sorted[((area - 1) as f64 * share) as usize];
-    let (black, white) = (percentile(0.001), percentile(0.99));
+    let brightest = match &images.pixels {
+        Pixels::U8(values) => brightest(values, area),
+        Pixels::U16(values) => brightest(values, area),
+        Pixels::F32(values) => brightest(values, area),
+    };
+    let (black, white) = levels(&brightest);
     if white <= 0.0 {
         return Plane::filled(images.size, false);
     }
-    // Where the subject fills the frame there is no black to measure from; more than a fifth of
-    // white is skin in shade.
-    let black = if black > 0.2 * white { 0.0 } else { black };
-    let threshold = black + LIT_SHARE * (white - black);
-    let mut mask = Plane::new(images.size, brightest.iter().map(|&v| v > threshold).collect());
+    let lit = |share: f32| {
+        let threshold = black + share * (white - black);
+        Plane::new(images.size, brightest.iter().map(|&v| v > threshold).collect())
+    };
+    let mut mask: Mask = lit(LIT_SHARE);
+    close_outline(&mut mask, &lit(DIM_SHARE * LIT_SHARE));
 
-    let holes = islands(&mask, false);
     let limit = (LARGEST_HOLE * area as f64) as usize;
-    for hole in holes.iter().filter(|h| h.pixels.len() <= limit && !h.touches_border) {
-        hole.pixels.iter().for_each(|&p| mask.data[p] = true);
+    for hole in islands(&mask, false).iter().filter(|h| h.pixels.len() <= limit) {
+        let outline = (hole.at_border + hole.inside) as f64;
+        if hole.at_border as f64 <= BITE_AT_BORDER * outline {
+            hole.pixels.iter().for_each(|&p| mask.data[p] = true);
+        }
     }
     // A pixel that no light reaches at all has no normal, hole or not.
     mask.data.iter_mut().zip(&brightest).for_each(|(m, &v)| *m &= v > 0.0);
@@ -51,9 +67,88 @@ pub fn foreground_mask(images: &ImageStack) -> Mask {
     mask
 }
 
+/// The brightest of all images per pixel; 0 where there is no observation.
+fn brightest<T: Copy + Into<f32>>(values: &[T], area: usize) -> Vec<f32> {
+    let mut brightest = vec![0.0f32; area];
+    for image in values.chunks_exact(area) {
+        for (most, &value) in brightest.iter_mut().zip(image) {
+            *most = most.max(value.into());
+        }
+    }
+    brightest
+}
+
+/// Black and white: the darkest thousandth and the brightest hundredth.
+fn levels(brightest: &[f32]) -> (f32, f32) {
+    let mut values = brightest.to_vec();
+    let last = values.len() - 1;
+    let mut percentile = |share: f64| {
+        let rank = (last as f64 * share) as usize;
+        *values.select_nth_unstable_by(rank, f32::total_cmp).1
+    };
+    let (black, white) = (percentile(0.001), percentile(0.99));
+    // Where the subject fills the frame there is no black to measure from; more than a fifth of
+    // white is skin in shade.
+    (if black > 0.2 * white { 0.0 } else { black }, white)
+}
+
+/// Morphological closing by a square: takes in what is too narrow for the square to pass, where
+/// `dim` allows it.
+fn close_outline(mask: &mut Mask, dim: &Mask) {
+    let Size { height, width } = mask.size;
+    let radius = (0.5 * OUTLINE_SHARE * height.min(width) as f64).round() as usize;
+    if radius == 0 {
+        return;
+    }
+    let grown = spread(mask, radius, true);
+    // Beyond the border there is no background to come in from.
+    let closed = spread(&grown, radius, false);
+    for ((m, closed), dim) in mask.data.iter_mut().zip(closed.data).zip(&dim.data) {
+        *m |= closed && *dim;
+    }
+}
+
+/// The mask with every pixel of `value` spread over the square of 2 · radius + 1 about it.
+fn spread(mask: &Mask, radius: usize, value: bool) -> Mask {
+    let Size { height, width } = mask.size;
+    let mut out = Plane::filled(mask.size, !value);
+    // How far back the last row with `value` lies, per column, going down and then up.
+    let mut rows = out.clone();
+    let far = radius + 1;
+    for upward in [false, true] {
+        let mut since = vec![far; width];
+        for step in 0..height {
+            let r = if upward { height - 1 - step } else { step };
+            let line = r * width..(r + 1) * width;
+            for ((since, &m), near) in
+                since.iter_mut().zip(&mask.data[line.clone()]).zip(&mut rows.data[line])
+            {
+                *since = if m == value { 0 } else { (*since + 1).min(far) };
+                if *since <= radius {
+                    *near = value;
+                }
+            }
+        }
+    }
+    for (line, out) in rows.data.chunks_exact(width).zip(out.data.chunks_exact_mut(width)) {
+        let mut until = 0;
+        for c in 0..width {
+            if line[c] == value {
+                let end = (c + radius + 1).min(width);
+                out[until.max(c.saturating_sub(radius))..end].fill(value);
+                until = end;
+            }
+        }
+    }
+    out
+}
+
 struct Island {
     pixels: Vec<usize>,
-    touches_border: bool,
+    /// Pixel sides on the image's border.
+    at_border: usize,
+    /// Pixel sides to the other value.
+    inside: usize,
 }
 
 /// 4-connected regions of one value.
@@ -65,7 +160,7 @@ fn islands(mask: &Mask, value: bool) -> Vec<Island> {
         if seen[start] {
             continue;
         }
-        let mut island = Island { pixels: vec![start], touches_border: false };
+        let mut island = Island { pixels: vec![start], at_border: 0, inside: 0 };
         seen[start] = true;
         let mut next = 0;
         while next < island.pixels.len() {
@@ -80,7 +175,8 @@ fn islands(mask: &Mask, value: bool) -> Vec<Island> {
             ];
             for neighbour in neighbours {
                 match neighbour {
-                    None => island.touches_border = true,
+                    None => island.at_border += 1,
+                    Some(q) if mask.data[q] != value => island.inside += 1,
                     Some(q) if !seen[q] => {
                         seen[q] = true;
                         island.pixels.push(q);
@@ -97,7 +193,6 @@ fn islands(mask: &Mask, value: bool) -> Vec<Island> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::maps::Pixels;
 
     fn mask_of(size: Size, value: impl Fn(usize, usize) -> u8) -> Mask {
         let image = Plane::from_fn(size, value);
@@ -130,5 +225,41 @@ mod tests {
         let mask = mask_of(Size::new(50, 50), |r, _| if r < 10 { 30 } else { 120 });
         assert_eq!(mask.count(), 2500);
         assert_eq!(mask_of(Size::new(4, 4), |_, _| 0).count(), 0);
+    }
+
+    #[test]
+    fn a_brow_cut_off_by_the_border_belongs_to_the_face_and_a_dark_corner_does_not() {
+        let size = Size::new(100, 80);
+        let mask = mask_of(size, |r, c| {
+            let brow = (20..28).contains(&r) && c < 30;
+            let corner = r + c > 160;
+            if brow || corner { 6 } else { 120 }
+        });
+        assert!((20..28).all(|r| (0..30).all(|c| *mask.at(r, c))), "brow");
+        assert!(!*mask.at(99, 79) && *mask.at(80, 40), "corner");
+        let corner: usize =
+            (0..8000).filter(|p| p / 80 + p % 80 > 160).filter(|&p| mask.data[p]).count();
+        assert_eq!(corner, 0);
+    }
+
+    #[test]
+    fn a_dim_notch_in_the_outline_closes_and_a_black_one_does_not() {
+        let size = Size::new(200, 200);
+        let notch = |r: usize, c: usize| (60..64).contains(&r) && (40..70).contains(&c);
+        let with = |inside: u8| {
+            mask_of(size, move |r, c| {
+                let head = (40..160).contains(&r) && (40..160).contains(&c);
+                if notch(r, c) {
+                    inside
+                } else if head {
+                    120
+                } else {
+                    10 + (c % 3) as u8
+                }
+            })
+        };
+        // 8 to 12 % of the way from black to white is dim; the noise of black is 2 %.
+        assert_eq!(with(20).count(), 120 * 120);
+        assert_eq!(with(11).count(), 120 * 120 - 4 * 30);
     }
 }
