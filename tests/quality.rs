@@ -2,6 +2,7 @@
 
 mod support;
 
+use lumiface::capture::{Layout, LayoutOptions, find_captures};
 use lumiface::geometry::Vec3;
 use lumiface::maps::{ImageStack, Lights, Mask, Pixels, Plane, Size};
 use lumiface::quality::{
@@ -301,4 +302,122 @@ fn a_set_is_summed_up_worst_first() {
     assert_eq!(set.worst_first, [1, 3, 0, 2]);
     assert_eq!(set.findings["light-frame"].errors, 1);
     assert_eq!(set.findings["light-intensity"].captures, 1);
+}
+
+#[test]
+fn a_real_photoface_session_is_no_error_until_its_lights_are_mixed_up() {
+    let Some(session) = support::test_data("photoface/session") else { return };
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("1001/s1");
+    std::fs::create_dir_all(&folder).unwrap();
+    for entry in std::fs::read_dir(session).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
+    }
+    let found = find_captures(Layout::Photoface, root.path(), &LayoutOptions::default()).unwrap();
+    let capture = found.captures[0].load().unwrap();
+    let judge = |lights: &Lights| judged(&capture.images, lights);
+    let good = judge(&capture.lights);
+    assert!(good.severity() < Some(Severity::Error), "{:?}", good.findings);
+    let swapped = judge(&capture.lights.select(&[1, 0, 2, 3]));
+    assert!(has(&swapped, FindingCode::LightOrder), "{:?}", swapped.findings);
+    let flipped = judge(&with_directions(&capture.lights, |d| Vec3::new(d.x, -d.y, d.z)));
+    assert!(has(&flipped, FindingCode::LightFrame), "{:?}", flipped.findings);
+    let hollow = judge(&with_directions(&capture.lights, |d| Vec3::new(-d.x, -d.y, d.z)));
+    assert!(has(&hollow, FindingCode::LightFrame), "{:?}", hollow.findings);
+}
+
+#[test]
+fn the_diligent_ball_raises_no_finding_until_two_of_its_lights_are_swapped() {
+    let Some(folder) = support::test_data("diligent/ballPNG") else { return };
+    let numbers = |name: &str| -> Vec<Vec3> {
+        let text = std::fs::read_to_string(folder.join(name)).unwrap();
+        let lines = text.lines().filter(|line| !line.trim().is_empty());
+        lines
+            .map(|line| Vec3::from_iterator(line.split_whitespace().map(|v| v.parse().unwrap())))
+            .collect()
+    };
+    let mask = lumiface::io::read_mask(&folder.join("mask.png")).unwrap();
+    let names = std::fs::read_to_string(folder.join("filenames.txt")).unwrap();
+    let values: Vec<f32> = names
+        .lines()
+        .zip(numbers("light_intensities.txt"))
+        .flat_map(|(name, e)| {
+            let image = image::open(folder.join(name.trim())).unwrap().into_rgb16();
+            let grey = |p: &image::Rgb<u16>| (0..3).map(|c| f32::from(p[c]) / e[c]).sum::<f32>();
+            image.pixels().map(grey).collect::<Vec<f32>>()
+        })
+        .collect();
+    let top = values.iter().copied().fold(0.0, f32::max);
+    let lights = Lights::directional(numbers("light_directions.txt"));
+    let pixels = Pixels::F32(values.iter().map(|v| v / top).collect());
+    // Full scale is the brightest value here, not the sensor's end.
+    let white = vec![f32::INFINITY; lights.len()];
+    let images = ImageStack::new(mask.size, lights.len(), pixels).with_white(white);
+    assert_eq!(judged_on(&images, &lights, &mask).findings, []);
+    let mut swapped: Vec<usize> = (0..lights.len()).collect();
+    swapped.swap(3, 20);
+    let quality = judged_on(&images, &lights.select(&swapped), &mask);
+    assert!(has(&quality, FindingCode::LightOrder), "{:?}", quality.findings);
+    assert_eq!(quality.light_order.unwrap().best, swapped);
+}
+
+#[test]
+fn the_page_of_a_folder_holds_everything_and_survives_what_is_missing() {
+    use lumiface::dataset::{Manifest, ManifestRow, files};
+    use lumiface::quality::QUALITY_FILE;
+    use lumiface::report::{InspectOptions, inspect_folder};
+    let root = tempfile::tempdir().unwrap();
+    let (_, face) = faces().swap_remove(0);
+    let flipped = with_directions(&face.lights, |d| Vec3::new(d.x, -d.y, d.z));
+    let mut rows = Vec::new();
+    for (session, lights) in
+        [("good", &face.lights), ("flip<ped", &flipped), ("bare", &face.lights)]
+    {
+        let folder = std::path::Path::new("1001").join(session.replace('<', "_"));
+        let path = |file: &str| root.path().join(&folder).join(file);
+        std::fs::create_dir_all(path("")).unwrap();
+        if session != "bare" {
+            let mask = foreground_mask(&face.images);
+            let surface = LeastSquares::new(lights).unwrap().solve(&face.images);
+            let depth = lumiface::integrate::frankot_chellappa(&surface.normals, &mask);
+            let normals = surface.normals.masked(&mask);
+            lumiface::io::write_normals(&path(files::NORMALS), &normals).unwrap();
+            lumiface::io::write_plane(&path(files::ALBEDO), &surface.albedo).unwrap();
+            lumiface::io::write_plane(&path(files::DEPTH), &depth).unwrap();
+            lumiface::io::write_plane(&path(files::RESIDUAL), &surface.residual).unwrap();
+            lumiface::io::write_mask(&path(files::MASK), &mask).unwrap();
+            let json = serde_json::to_vec(&judged(&face.images, lights)).unwrap();
+            std::fs::write(path(QUALITY_FILE), json).unwrap();
+        }
+        rows.push(ManifestRow {
+            id: "1001".into(),
+            session: session.into(),
+            labels: Default::default(),
+            folder,
+            height: face.images.size.height,
+            width: face.images.size.width,
+            lights: 4,
+            condition_number: lights.condition_number(),
+            training_only: false,
+            images: vec!["gone.png".into()],
+            warnings: vec![],
+        });
+    }
+    Manifest { root: root.path().to_path_buf(), rows }.write().unwrap();
+    let html = inspect_folder(root.path(), &InspectOptions::default()).unwrap();
+    let place = |text: &str| html.find(text).unwrap_or_else(|| panic!("no `{text}` in the page"));
+    assert!(place("1001/flip&lt;ped") < place("1001/good"), "worst first");
+    assert!(!html.contains("flip<ped"));
+    place("<b>light-frame</b>");
+    place("To do: ");
+    assert_eq!(html.matches("images in shadow").count(), 0, "the lit images are gone");
+    assert!(place("The maps cannot be shown") > place("no quality file"));
+    for fetched in ["http:", "https:", "<script", "<link", "src=\"/", "url("] {
+        assert!(!html.contains(fetched), "the page asks for `{fetched}`");
+    }
+    let few = InspectOptions { details: 1, ..InspectOptions::default() };
+    let short = inspect_folder(root.path(), &few).unwrap();
+    assert_eq!(short.matches("<section class=\"capture\"").count(), 1);
+    assert!(short.contains("1001/good") && short.contains("1001/bare"), "the table lists all");
 }

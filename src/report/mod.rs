@@ -1,10 +1,16 @@
-//! What people look at: previews, contact sheets, tables.
+//! What people look at: previews, contact sheets, tables, relit faces, the page of a set.
 
 mod contact_sheet;
+mod inspect;
 mod preview;
+mod relight;
 mod table;
 mod text;
+mod turntable;
 
 pub use contact_sheet::{Match, MatchRow, contact_sheet};
+pub use inspect::{CaptureMaps, InspectOptions, InspectedCapture, inspect_folder, inspect_html};
 pub use preview::{preview, sample_picture, stacked};
+pub use relight::{RelightLight, relight, shading, srgb_colour, srgb_grey, times};
 pub use table::evaluation_table;
+pub use turntable::turned_view;
