@@ -24,6 +24,13 @@ fn rounds(count: usize) -> usize {
     count * factor.unwrap_or(1)
 }
 
+/// Replaces a file. A new one, because some file systems flush one that is cut to nothing and
+/// written again, thousands of times.
+fn replace(path: &Path, bytes: &[u8]) {
+    let _ = fs::remove_file(path);
+    fs::write(path, bytes).unwrap();
+}
+
 /// Words that parsers stumble over.
 const WORDS: [&[u8]; 22] = [
     b"nan",
@@ -121,7 +128,7 @@ fn survive_in_folder(file: &str, seed: &str, others: &[(&str, &str)]) {
     let layouts: Vec<Layout> = Layout::NAMES.iter().map(|name| name.parse().unwrap()).collect();
     let (mut loaded, mut refused) = (0, 0);
     survive(file, seed.as_bytes(), 1500, |bytes| {
-        fs::write(folder.join(file), bytes).unwrap();
+        replace(&folder.join(file), bytes);
         for &layout in &layouts {
             let Ok(inventory) = find_captures(layout, root.path(), &LayoutOptions::default())
             else {
@@ -208,7 +215,7 @@ fn init_survives_damaged_light_files() {
             grey(40).save(root.path().join(format!("im{i}.png"))).unwrap();
         }
         survive(file, seed.as_bytes(), 1000, |bytes| {
-            fs::write(root.path().join(file), bytes).unwrap();
+            replace(&root.path().join(file), bytes);
             let _ = init_capture(root.path(), InitOptions { force: true });
         });
     }
@@ -221,7 +228,7 @@ fn survive_image(name: &str, write: impl FnOnce(&Path)) {
     let seed = fs::read(&path).unwrap();
     let (mut read, mut refused) = (0, 0);
     survive(name, &seed, 2500, |bytes| {
-        fs::write(&path, bytes).unwrap();
+        replace(&path, bytes);
         match read_photo(&path, Transfer::ByFormat) {
             Ok(photo) => {
                 assert_eq!(photo.grey.len(), photo.size.area());

@@ -320,6 +320,27 @@ fn auto_asks_where_it_cannot_know() {
 }
 
 #[test]
+fn options_of_another_layout_are_refused() {
+    let root = tempfile::tempdir().unwrap();
+    write_diligent(root.path());
+    let options = LayoutOptions { recipe: Some(Default::default()), labels: None };
+    let message = find_captures(Layout::Auto, root.path(), &options).unwrap_err().to_string();
+    assert!(message.contains("layout diligent") && message.contains("yaleb"), "{message}");
+}
+
+/// A folder in between, as the archive unpacks, does not take the people's place.
+#[test]
+fn yale_people_keep_their_names_below_a_wrapping_folder() {
+    let root = tempfile::tempdir().unwrap();
+    let person = root.path().join("CroppedYale/yaleB01");
+    fs::create_dir_all(&person).unwrap();
+    for (a, e) in [("+000", "+00"), ("+035", "+20"), ("-035", "+20"), ("+010", "-20")] {
+        write_grey(&person.join(format!("yaleB01_P00A{a}E{e}.pgm")), [0.0, 0.0, 1.0], 0);
+    }
+    assert_eq!(only(Layout::YaleB, root.path()).name(), "yaleB01/s00");
+}
+
+#[test]
 fn layouts_have_names_that_lead_back_to_them() {
     for name in Layout::NAMES {
         assert_eq!(name.parse::<Layout>().unwrap().name(), name);

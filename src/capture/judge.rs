@@ -71,11 +71,11 @@ impl Range {
     }
 }
 
-fn as_u16<'a>(pixels: &'a Pixels) -> Option<&'a [u16]> {
+fn as_u16(pixels: &Pixels) -> Option<&[u16]> {
     if let Pixels::U16(values) = pixels { Some(values) } else { None }
 }
 
-fn as_f32<'a>(pixels: &'a Pixels) -> Option<&'a [f32]> {
+fn as_f32(pixels: &Pixels) -> Option<&[f32]> {
     if let Pixels::F32(values) = pixels { Some(values) } else { None }
 }
 

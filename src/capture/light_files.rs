@@ -80,7 +80,7 @@ pub(super) fn rgb_intensity(values: &[f64]) -> Result<[f32; 3], String> {
         [r, g, b] => [r, g, b],
         _ => return Err(format!("{} intensities; give one, or R, G and B", values.len())),
     };
-    match rgb.iter().find(|&&e| !(e > 1e-6 && e < 1e12)) {
+    match rgb.iter().find(|e| !(1e-6..1e12).contains(*e)) {
         Some(e) => Err(format!("the intensity {e} is not above zero; give one that is")),
         None => Ok(rgb.map(|e| e as f32)),
     }

@@ -146,7 +146,8 @@ impl CaptureSource {
             format!("light {} ({image})", index + 1)
         };
         let lights = &self.lights.directions;
-        if let Some(bad) = lights.iter().position(|l| !((l.norm() - 1.0).abs() < 1e-3)) {
+        // NaN is in no range.
+        if let Some(bad) = lights.iter().position(|l| !(0.999..1.001).contains(&l.norm())) {
             return Err(malformed(format!("{} has no direction; give it", name(bad))));
         }
         let behind: Vec<String> =
@@ -217,6 +218,17 @@ pub fn find_captures(
         _ => None,
     };
     let layout = detected.as_ref().map_or(layout, |detected| detected.layout);
+    for (given, what, owner) in [
+        (options.recipe.is_some(), "a recipe of sessions", Layout::YaleB),
+        (options.labels.is_some(), "a label table", Layout::Photoface),
+    ] {
+        if given && layout != owner {
+            let (layout, owner) = (layout.name(), owner.name());
+            let reason =
+                format!("is of the layout {layout}, and {what} belongs to {owner}; leave it out");
+            return Err(CaptureError::malformed(root, reason));
+        }
+    }
     let mut inventory = match layout {
         Layout::YaleB => yaleb::find(root, &options.recipe.clone().unwrap_or_default())?,
         Layout::Photoface => photoface::find(root, options.labels.as_deref())?,
