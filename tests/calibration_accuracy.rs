@@ -244,16 +244,3 @@ fn photoface() -> Option<(ImageStack, Vec<Vec3>)> {
 fn face_of(images: &ImageStack) -> Mask {
     Plane::from_fn(images.size, |r, c| (230..560).contains(&r) && (130..410).contains(&c))
 }
-
-#[test]
-fn the_photoface_lights_are_found_from_four_images() {
-    let Some((images, lights)) = photoface() else { return };
-    let got = uncalibrated(&images, &face_of(&images), &FacePrior::default()).unwrap();
-    let found = got.calibration.lights().directions;
-    println!(
-        "{:.2?} {:.2?} {found:?} {lights:?} {:?}",
-        errors_deg(&found, &lights),
-        error_after_gbr(&found, &lights),
-        got.calibration.warnings
-    );
-}
