@@ -211,7 +211,7 @@ fn yale_b_lights_are_found_without_any_calibration() {
 }
 
 #[test]
-fn swapped_lights_are_noticed_on_the_photoface_quartet() {
+fn the_true_order_fits_the_photoface_quartet_best() {
     let Some((images, lights)) = photoface() else { return };
     let mask = face_of(&images);
     let right = light_order(&images, &mask, &Lights::directional(lights.clone())).unwrap();

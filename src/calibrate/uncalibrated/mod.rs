@@ -62,7 +62,8 @@ const LEAST_BULGE: f64 = 0.3;
 /// Brightest to dimmest lamp beyond which the result is doubted.
 const UNEQUAL: f32 = 4.0;
 /// Fewer images than this leave little to tell a shadow from a dark surface: of 6 to 10 lights on
-/// Extended Yale B, one person in seven comes out more than 10° wrong; of 20, none.
+/// Extended Yale B, one person in seven comes out
+/// more than 10° wrong after the allowed ambiguity; of 20, none.
 const FEW_IMAGES: usize = 16;
 
 /// Finds lights, normals and albedo of an upright frontal face, of which nothing else is known.
