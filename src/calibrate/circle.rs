@@ -67,7 +67,8 @@ impl Outline {
         let circle = fit(&points)
             .ok_or_else(|| CalibrateError::NotACircle("its outline runs straight".to_string()))?;
         let spread_px = spread(points.iter().map(|p| circle.distance(*p)));
-        if !(spread_px <= (MOST_STRAYING * circle.radius).max(ON_CIRCLE_PX)) {
+        let limit = (MOST_STRAYING * circle.radius).max(ON_CIRCLE_PX);
+        if spread_px.is_nan() || spread_px > limit {
             return Err(CalibrateError::NotACircle(format!(
                 "it strays {spread_px:.1} px from a circle of radius {:.0} px",
                 circle.radius

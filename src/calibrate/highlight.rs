@@ -57,7 +57,7 @@ pub fn find_highlight(
     let mut values: Vec<f64> = patch.values.iter().copied().filter(|v| v.is_finite()).collect();
     let brightest = values.iter().copied().fold(0.0, f64::max);
     let ground = median(&mut values);
-    if !(brightest - ground >= LEAST_CONTRAST) {
+    if ground.is_nan() || brightest - ground < LEAST_CONTRAST {
         let number = image + 1;
         return Err(CalibrateError::NoHighlight { image: number, brightest, median: ground });
     }

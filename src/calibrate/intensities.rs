@@ -44,7 +44,7 @@ pub fn intensities_from_flat_field(
     for (image, direction) in directions.iter().enumerate() {
         let unsuitable = |reason: String| CalibrateError::Unsuitable { image: image + 1, reason };
         let cosine = normal.normalize().dot(&direction.normalize());
-        if !(cosine >= LEAST_COSINE) {
+        if cosine.is_nan() || cosine < LEAST_COSINE {
             return Err(unsuitable(format!(
                 "the light makes a cosine of {cosine:.2} with the card's normal; turn the card \
                  toward the lights, or check the directions"
@@ -59,7 +59,7 @@ pub fn intensities_from_flat_field(
         }
         let mut seen: Vec<f64> = raw.iter().map(|&v| f64::from(v) * unit).collect();
         let middle = median(&mut seen);
-        if !(middle > 0.01) {
+        if middle.is_nan() || middle < 0.01 {
             return Err(unsuitable("the card is dark; check that the lamp was on".into()));
         }
         let range = percentile(&mut seen, 0.9) - percentile(&mut seen, 0.1);

@@ -162,17 +162,21 @@ impl Samples {
         Matrix3xX::from_columns(&columns)
     }
 
-    /// Positive where a surface (3, samples; normals up to scale) is convex as a whole: the sum
-    /// over samples of their offset from the middle times the normal's sideways part.
+    /// How far a surface (3, samples; normals up to scale) bulges toward the camera, −1 to 1: the
+    /// sum over samples of their offset from the middle times the normal's sideways part, over
+    /// that of the lengths. A ball has 1, a hollow −1.
     pub fn bulge(&self, surface: &Matrix3xX<f64>) -> f64 {
         let width = self.size.width;
         let places = || self.blocks.iter().map(|b| ((b % width) as f64, -((b / width) as f64)));
         let count = self.len() as f64;
         let (x, y) = places().fold((0.0, 0.0), |sum, p| (sum.0 + p.0 / count, sum.1 + p.1 / count));
-        let outward = surface
-            .column_iter()
-            .zip(places())
-            .map(|(b, p)| (b.x * (p.0 - x) + b.y * (p.1 - y)) / b.norm().max(1e-12));
-        outward.sum()
+        let (mut outward, mut all) = (0.0, f64::MIN_POSITIVE);
+        for (b, place) in surface.column_iter().zip(places()) {
+            let (dx, dy) = (place.0 - x, place.1 - y);
+            let length = b.norm().max(1e-12);
+            outward += (b.x * dx + b.y * dy) / length;
+            all += b.x.hypot(b.y) * dx.hypot(dy) / length;
+        }
+        outward / all
     }
 }

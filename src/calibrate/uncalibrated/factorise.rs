@@ -87,7 +87,7 @@ pub(super) fn factorise(samples: &Samples) -> Result<Factors, CalibrateError> {
     }
     let finite = lights.iter().chain(surface.iter()).all(|v| v.is_finite());
     let singular = (&surface * surface.transpose()).symmetric_eigenvalues();
-    if !finite || !(singular.min().max(0.0).sqrt() > LEAST_RANK * singular.max().sqrt()) {
+    if !finite || singular.min().max(0.0).sqrt() < LEAST_RANK * singular.max().sqrt() {
         return Err(CalibrateError::Undetermined(
             "they differ too little, or the lights lie in a plane; take images under lamps all \
              around the face"

@@ -82,7 +82,7 @@ pub(super) fn with_symmetry(grid: &Grid, mirror: &Mirror) -> Option<Matrix3<f64>
 fn rows_of(u: &Vector3<f64>, v: &Vector3<f64>) -> Option<Matrix3<f64>> {
     let p3 = u.cross(v);
     let square = p3.norm_squared();
-    if !(square > 0.0) {
+    if square.is_nan() || square == 0.0 {
         return None;
     }
     let (p1, p2) = (u.cross(&p3) / square, v.cross(&p3) / square);

@@ -71,6 +71,8 @@ pub(super) struct Relief {
     /// Root mean square angle of each light over the uncertainty.
     pub light_errors_deg: Vec<f64>,
     pub uncertainty: GbrUncertainty,
+    /// How far the surface bulged under either sign, 0 to 1, before the prior chose.
+    pub bulge: f64,
 }
 
 /// Grid points either way and their distance in standard deviations of the prior.
@@ -88,7 +90,8 @@ pub(super) fn choose(
     if median_of(surface.row(2).iter().copied()) < 0.0 {
         flip(&mut surface, &mut lights, &[2]);
     }
-    if samples.bulge(&surface) < 0.0 {
+    let bulge = samples.bulge(&surface);
+    if bulge < 0.0 {
         flip(&mut surface, &mut lights, &[0, 1]);
     }
     // Start where relief and pose are the prior's: λ and ν follow from medians.
@@ -151,7 +154,7 @@ pub(super) fn choose(
             (square.sum::<f64>() / total + turned * turned).sqrt().to_degrees()
         })
         .collect();
-    Relief { lights: chosen, light_errors_deg, uncertainty }
+    Relief { lights: chosen, light_errors_deg, uncertainty, bulge: bulge.abs() }
 }
 
 /// `A = [1 0 μ; 0 1 ν; 0 0 λ]`.
