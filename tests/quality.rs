@@ -138,7 +138,8 @@ fn swapped_lights_are_found_with_their_order() {
 
 #[test]
 fn every_mirrored_or_turned_frame_is_named() {
-    let flips: [(FrameVariant, fn(Vec3) -> Vec3); 7] = [
+    type Flip = fn(Vec3) -> Vec3;
+    let flips: [(FrameVariant, Flip); 7] = [
         (FrameVariant::XFlipped, |d| Vec3::new(-d.x, d.y, d.z)),
         (FrameVariant::YFlipped, |d| Vec3::new(d.x, -d.y, d.z)),
         (FrameVariant::BothFlipped, |d| Vec3::new(-d.x, -d.y, d.z)),

@@ -36,13 +36,11 @@ pub(super) fn sharpness(images: &ImageStack, mask: &Mask) -> Option<Vec<f64>> {
         .map(|log| {
             let levels = BOXES.map(|half| box_mean(log, &common, half));
             let (mut fine, mut coarse, mut count) = (0.0, 0.0, 0usize);
-            for at in 0..size.area() {
-                let [a, b, c] = [0, 1, 2].map(|i| levels[i][at]);
-                if !c.is_nan() {
-                    fine += (a - b) * (a - b);
-                    coarse += (b - c) * (b - c);
-                    count += 1;
-                }
+            let [small, middle, large] = &levels;
+            for ((a, b), c) in small.iter().zip(middle).zip(large).filter(|(_, c)| !c.is_nan()) {
+                fine += (a - b) * (a - b);
+                coarse += (b - c) * (b - c);
+                count += 1;
             }
             (count >= MIN_PIXELS && coarse > 0.0).then(|| (fine / coarse).sqrt())
         })
