@@ -265,7 +265,8 @@ fn an_ambient_frame_is_taken_off_every_image() {
 
 #[test]
 fn auto_finds_each_layout_and_says_why() {
-    let cases: [(Layout, fn(&Path), &str, &str); 5] = [
+    type Case = (Layout, fn(&Path), &'static str, &'static str);
+    let cases: [Case; 5] = [
         (Layout::Diligent, |p| write_diligent(&p.join("egg")), "egg holds filenames", "egg/s1"),
         (Layout::PsmImages, write_psm, "psmImages holds lights.txt", "egg/psmImages"),
         (Layout::Lp, |p| write_lp(&p.join("x")), "x holds an .lp file", "x/s1"),
@@ -388,7 +389,8 @@ fn init_without_lights_asks_for_each_and_never_overwrites() {
 /// What a layout's own files say and what `capture init` makes of them is one capture.
 #[test]
 fn init_takes_over_the_lights_of_known_files() {
-    let cases: [(Layout, fn(&Path)); 3] = [
+    type Case = (Layout, fn(&Path));
+    let cases: [Case; 3] = [
         (Layout::Diligent, write_diligent),
         (Layout::Lp, write_lp),
         (Layout::Photoface, |folder| write_photoface(folder, 0)),

@@ -315,12 +315,15 @@ mod tests {
     fn bad_files_are_named_and_huge_claims_refused() {
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(read_grey(&at(&folder, "none.png")), Err(IoError::NotFound(_))));
-        for (name, bytes) in [
-            ("text.png", b"not a picture".to_vec()),
-            ("huge.pgm", b"P5 60000 60000 255\n0".to_vec()),
-            ("wide.pgm", b"P5 40000 1 255\n0".to_vec()),
+        let whole = |header: &str| [header.as_bytes(), &[9; 40_000]].concat();
+        for (name, why, bytes) in [
+            ("text.png", "", b"not a picture".to_vec()),
+            ("huge.pgm", "limit", b"P5 60000 60000 255\n0".to_vec()),
+            ("wide.pgm", "limit", whole("P5 40000 1 255\n")),
+            ("high.pgm", "limit", whole("P5 1 40000 255\n")),
+            ("heavy.ppm", "limit", b"P6 20000 20000 255\n0".to_vec()),
             // TGA: 16-bit width and height at bytes 12 to 15, 24 bits a pixel.
-            ("huge.tga", {
+            ("huge.tga", "limit", {
                 let mut header = vec![0u8; 18];
                 (header[2], header[16]) = (2, 24);
                 header[12..16].copy_from_slice(&[0x60, 0xea, 0x60, 0xea]);
@@ -329,7 +332,7 @@ mod tests {
         ] {
             std::fs::write(at(&folder, name), bytes).unwrap();
             let message = read_grey(&at(&folder, name)).unwrap_err().to_string();
-            assert!(message.contains(name), "{message}");
+            assert!(message.contains(name) && message.contains(why), "{message}");
         }
     }
 }
