@@ -6,8 +6,10 @@
 
 mod foreground;
 mod least_squares;
+mod offset;
 mod solution;
 
 pub use foreground::foreground_mask;
 pub use least_squares::{LeastSquares, SurfaceMaps};
+pub use offset::{Offset, estimate_offset};
 pub use solution::{Solution, confidence};
