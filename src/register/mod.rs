@@ -166,8 +166,8 @@ pub fn register(
             return still;
         };
         let motions = aligner.align(start);
-        let far = motions.iter().any(|m| !(m[0].hypot(m[1]) <= largest));
-        if far {
+        let near = motions.iter().all(|m| m[0].hypot(m[1]) <= largest);
+        if !near {
             continue;
         }
         let Some(verdict) = judge.compare(&motions) else { continue };

@@ -80,7 +80,7 @@ pub fn estimate_offset(images: &ImageStack, subject: &Mask) -> Option<Offset> {
     let uncertainty = half_spread.max(step).max(f32::MIN_POSITIVE);
     let level = levels[(levels.len() - 1) / 2];
     (level >= LEAST_SIGNIFICANCE * uncertainty)
-        .then(|| Offset { level: level * unit, uncertainty: uncertainty * unit })
+        .then_some(Offset { level: level * unit, uncertainty: uncertainty * unit })
 }
 
 fn percentile(values: &mut [f32], share: f64) -> Option<f32> {
