@@ -21,7 +21,7 @@
 //!    leave-one-out prediction `ρ n·l` with g eliminated (variable projection, Golub and Pereyra
 //!    1973). Taken on band-passed images, so that lights of unknown fall-off do no harm.
 //! 3. **Integrability**, which took no part in the fit, decides: a motion is believed only when
-//!    the mean curl of the slopes falls, by more than chance (see [`held_out`]). Otherwise the
+//!    the mean curl of the slopes falls, by more than chance (see [`HeldOut`]). Otherwise the
 //!    frames are left as they are.
 //!
 //! 1 and 2 are minimised jointly by Gauss–Newton steps with Geman–McClure-like weights, so that
@@ -92,8 +92,8 @@ impl Registration {
         self.motions.iter().all(|m| *m == [0.0; 2])
     }
 
-    /// The frames on the reference: shares of full scale, by cubic convolution (see
-    /// [`resample`]'s source), edges replicated. A frame that does not move is only converted.
+    /// The frames on the reference: shares of full scale, by cubic convolution (Keys
+    /// 1981), edges replicated. A frame that does not move is only converted.
     ///
     /// A pixel that a saturated one was interpolated from is set to the saturation level; one that
     /// a NaN was interpolated from is NaN. Fits any stack of as many frames, such as a colour
@@ -166,8 +166,8 @@ pub fn register(
             return still;
         };
         let motions = aligner.align(start);
-        let far = motions.iter().any(|m| !(m[0].hypot(m[1]) <= largest));
-        if far {
+        let near = motions.iter().all(|m| m[0].hypot(m[1]) <= largest);
+        if !near {
             continue;
         }
         let Some(verdict) = judge.compare(&motions) else { continue };

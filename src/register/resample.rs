@@ -90,3 +90,58 @@ fn shift(frame: &mut [f32], size: Size, [dx, dy]: [f64; 2], white: f32) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quadratic_is_shifted_exactly_and_the_right_way() {
+        let size = Size::new(12, 14);
+        let z = |r: f64, c: f64| 0.3 + 0.01 * c - 0.02 * r + 0.001 * c * c - 0.0005 * r * c;
+        let plane = Plane::from_fn(size, |r, c| z(r as f64, c as f64) as f32);
+        let images = ImageStack::new(size, 1, Pixels::F32(plane.data));
+        let (dx, dy) = (1.3, -0.6);
+        let moved = resample(&images, &[[dx, dy]]);
+        let seen = seen_in_all(size, &[[dx, dy]]);
+        for r in 2..10 {
+            for c in 2..10 {
+                let got = moved.pixels.get(r * 14 + c);
+                let want = z(r as f64 + dy, c as f64 + dx) as f32;
+                assert!((got - want).abs() < 1e-6, "{got}, want {want} at ({r}, {c})");
+            }
+        }
+        for r in 0..12 {
+            for c in 0..14 {
+                let inside = r as f64 + dy >= 0.0 && c as f64 + dx <= 13.0;
+                assert_eq!(*seen.at(r, c), inside, "({r}, {c})");
+            }
+        }
+        // Replicated edges: finite everywhere, even for a motion out of the image.
+        let far = resample(&images, &[[100.0, -100.0]]);
+        assert!((far.pixels.get(20) - images.pixels.get(13)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn what_touches_saturation_is_saturated_and_what_touches_nan_is_nan() {
+        let size = Size::new(9, 9);
+        let mut values = vec![0.2f32; 81];
+        values[4 * 9 + 4] = 0.9;
+        let images = ImageStack::new(size, 1, Pixels::F32(values.clone())).with_white(vec![0.8]);
+        let moved = resample(&images, &[[0.5, 0.5]]);
+        for r in 0..9 {
+            for c in 0..9 {
+                let touches = (3..=4).contains(&r) && (3..=4).contains(&c);
+                assert_eq!(moved.pixels.get(r * 9 + c) >= 0.8, touches, "({r}, {c})");
+            }
+        }
+        values[4 * 9 + 4] = f32::NAN;
+        let images = ImageStack::new(size, 1, Pixels::F32(values));
+        let moved = resample(&images, &[[0.5, 0.5]]);
+        assert!(moved.pixels.get(3 * 9 + 4).is_nan() && moved.pixels.get(0) == 0.2f32);
+        // No motion, no change.
+        let images = ImageStack::new(size, 1, Pixels::U8((0..81).collect()));
+        let moved = resample(&images, &[[0.0; 2]]);
+        assert_eq!(moved.pixels.get(80), 80.0 / 255.0);
+    }
+}

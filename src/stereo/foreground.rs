@@ -20,6 +20,10 @@ const BITE_AT_BORDER: f64 = 0.25;
 /// Bites and holes of half this share of the image's shorter side across are closed on the
 /// outline too (hair on the forehead, the arms of spectacles), where they are not quite dark.
 const OUTLINE_SHARE: f64 = 0.02;
+/// A background that is not black covers at least this share of the image, and is darker than
+/// this share of white.
+const LEAST_BACKGROUND: f64 = 0.25;
+const BRIGHTEST_ROOM: f32 = 0.6;
 /// Not quite dark: this share of [`LIT_SHARE`].
 const DIM_SHARE: f32 = 0.5;
 
@@ -88,8 +92,14 @@ fn levels(brightest: &[f32]) -> (f32, f32) {
     };
     let (black, white) = (percentile(0.001), percentile(0.99));
     // Where the subject fills the frame there is no black to measure from; more than a fifth of
-    // white is skin in shade.
-    (if black > 0.2 * white { 0.0 } else { black }, white)
+    // white is skin in shade, or a background under the light of the room. Lamps on all sides leave
+    // no quarter of a face in shade.
+    let dark = black + LIT_SHARE * (white - black);
+    let background = || {
+        let count = brightest.iter().filter(|&&v| v <= dark).count();
+        black < BRIGHTEST_ROOM * white && count as f64 >= LEAST_BACKGROUND * brightest.len() as f64
+    };
+    (if black > 0.2 * white && !background() { 0.0 } else { black }, white)
 }
 
 /// Morphological closing by a square: takes in what is too narrow for the square to pass, where
@@ -109,7 +119,7 @@ fn close_outline(mask: &mut Mask, dim: &Mask) {
 }
 
 /// The mask with every pixel of `value` spread over the square of 2 · radius + 1 about it.
-fn spread(mask: &Mask, radius: usize, value: bool) -> Mask {
+pub(super) fn spread(mask: &Mask, radius: usize, value: bool) -> Mask {
     let Size { height, width } = mask.size;
     let mut out = Plane::filled(mask.size, !value);
     // How far back the last row with `value` lies, per column, going down and then up.
@@ -224,7 +234,16 @@ mod tests {
     fn a_subject_that_fills_the_frame_keeps_its_shade() {
         let mask = mask_of(Size::new(50, 50), |r, _| if r < 10 { 30 } else { 120 });
         assert_eq!(mask.count(), 2500);
+        assert_eq!(mask_of(Size::new(50, 50), |_, _| 90).count(), 2500);
         assert_eq!(mask_of(Size::new(4, 4), |_, _| 0).count(), 0);
+    }
+
+    #[test]
+    fn the_light_of_the_room_on_the_background_does_not_make_it_a_subject() {
+        let head = |r: usize, c: usize| (20..80).contains(&r) && (20..80).contains(&c);
+        let mask =
+            mask_of(Size::new(100, 100), |r, c| if head(r, c) { 90 } else { 27 + (c % 3) as u8 });
+        assert_eq!(mask.count(), 3600);
     }
 
     #[test]
