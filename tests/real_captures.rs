@@ -3,72 +3,13 @@
 mod support;
 
 use lumiface::capture::{Layout, LayoutOptions, YaleBRecipe, find_captures};
-use lumiface::geometry::{Vec3, angle_between_deg};
+use lumiface::geometry::Vec3;
 use lumiface::integrate::{MAX_SLOPE, frankot_chellappa};
-use lumiface::maps::{ImageStack, Lights, NormalMap, Pixels, Size};
+use lumiface::maps::{Lights, NormalMap};
 use lumiface::reconstruct::{Compute, Reconstruction, reconstruct};
 use lumiface::stereo::LeastSquares;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-fn numbers(path: &Path) -> Vec<[f32; 3]> {
-    let text = fs::read_to_string(path).unwrap();
-    text.lines()
-        .filter(|line| !line.trim().is_empty())
-        .map(|line| {
-            let values: Vec<f32> = line.split_whitespace().map(|v| v.parse().unwrap()).collect();
-            [values[0], values[1], values[2]]
-        })
-        .collect()
-}
-
-/// True normals from NumPy's format: a text header, then f32 values, here in Fortran's order:
-/// rows change fastest, components slowest.
-fn true_normals(path: &Path, size: Size) -> NormalMap {
-    let bytes = fs::read(path).unwrap();
-    let header = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
-    let text = String::from_utf8_lossy(&bytes[10..header]);
-    assert!(text.contains("'<f4'") && text.contains("'fortran_order': True"), "{text}");
-    let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes[header..]);
-    NormalMap::from_fn(size, |r, c| {
-        Vec3::from([0, 1, 2].map(|k| values[r + size.height * (c + size.width * k)]))
-    })
-}
-
-#[test]
-fn least_squares_on_the_diligent_ball_errs_as_published() {
-    let Some(folder) = support::test_data("diligent/ballPNG") else { return };
-    let directions = numbers(&folder.join("light_directions.txt"));
-    let intensities = numbers(&folder.join("light_intensities.txt"));
-    let mask = lumiface::io::read_mask(&folder.join("mask.png")).unwrap();
-    let names = fs::read_to_string(folder.join("filenames.txt")).unwrap();
-    // Each channel over its light's intensity, then the mean: one grey image a light.
-    let grey: Vec<f32> = names
-        .lines()
-        .zip(&intensities)
-        .flat_map(|(name, e)| {
-            let image = image::open(folder.join(name.trim())).unwrap().into_rgb16();
-            image
-                .pixels()
-                .map(|p| (0..3).map(|c| f32::from(p[c]) / e[c]).sum::<f32>() / 3.0)
-                .collect::<Vec<_>>()
-        })
-        .collect();
-    let scale = 65_535.0 / grey.iter().fold(0.0f32, |m, v| m.max(*v));
-    let pixels = Pixels::U16(grey.iter().map(|v| (v * scale).round() as u16).collect());
-    let images = ImageStack::new(mask.size, directions.len(), pixels);
-    let lights = Lights::directional(directions.into_iter().map(Vec3::from).collect());
-    let maps = LeastSquares::new(&lights).unwrap().solve(&images);
-
-    let truth = true_normals(&folder.join("normal_gt.npy"), mask.size);
-    let errors: Vec<f32> = (0..mask.size.area())
-        .filter(|&p| mask.data[p])
-        .map(|p| angle_between_deg(maps.normals.at(p), truth.at(p)))
-        .collect();
-    let mean = errors.iter().sum::<f32>() / errors.len() as f32;
-    assert!((mean - 4.10).abs() <= 0.02, "mean angular error {mean}°, published 4.10°");
-}
+use support::captures::{true_normals, yaleb};
 
 /// The real quartet in its layout, and its maps.
 fn photoface() -> Option<Reconstruction> {
@@ -155,20 +96,6 @@ fn glasses_and_shadows_do_not_tear_the_photoface_depth_apart() {
     }
     assert_eq!(undefined, 0, "holes among {pixels} pixels of the face");
     assert!(steepest < MAX_SLOPE, "a step of {steepest} px between neighbours");
-}
-
-/// The archive unpacked into a temporary folder.
-fn yaleb() -> Option<(tempfile::TempDir, PathBuf)> {
-    let archive = support::test_data("extended_yale_b_cropped_15.tar.xz")?;
-    let folder = tempfile::tempdir().unwrap();
-    let unpacked =
-        Command::new("tar").arg("xf").arg(&archive).arg("-C").arg(folder.path()).status();
-    if !unpacked.is_ok_and(|status| status.success()) {
-        support::skip("the Yale B archive cannot be unpacked; install tar and xz");
-        return None;
-    }
-    let root = folder.path().join("CroppedYale");
-    Some((folder, root))
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //!
 //! Twin of `shaders/least_squares.wgsl`.
 
+use super::Solution;
 use crate::maps::{AlbedoMap, ImageStack, Lights, NormalMap, Pixels, Plane, ResidualMap, Size};
 use rayon::prelude::*;
 
@@ -57,6 +58,47 @@ impl LeastSquares {
                 .map(|c| [c[0], c[1], c[2]].map(|v| v as f32))
                 .collect(),
         })
+    }
+
+    /// As [`LeastSquares::solve`], with what the result rests on: every light counts fully.
+    ///
+    /// A NaN sample is left out; fewer than three samples, or samples whose lights lie in a plane,
+    /// leave the normal NaN.
+    ///
+    /// # Panics
+    /// If the stack does not hold one image per light.
+    pub fn solution(&self, images: &ImageStack) -> Solution {
+        let mut surface = self.solve(images);
+        let full_gain = self.inverse_columns.iter().flatten().map(|v| v * v).sum::<f32>().sqrt();
+        let solved = |used: f32| move |n: &f32| if n.is_nan() { 0.0 } else { used };
+        let used = surface.normals.x().iter().map(solved(self.light_count() as f32)).collect();
+        let mut lights_used = Plane::new(images.size, used);
+        let gain =
+            surface.normals.x().iter().map(|n| if n.is_nan() { f32::NAN } else { full_gain });
+        let mut noise_gain = Plane::new(images.size, gain.collect());
+        if let Pixels::F32(values) = &images.pixels {
+            // One NaN sample spoils the product for its pixel: those few are solved one by one.
+            let area = images.size.area();
+            let holes = (0..area).filter(|p| values[*p..].iter().step_by(area).any(|v| v.is_nan()));
+            for p in holes.collect::<Vec<_>>() {
+                let seen: Vec<_> = self
+                    .light_rows
+                    .iter()
+                    .zip(values[p..].iter().step_by(area))
+                    .filter(|(_, value)| value.is_finite())
+                    .map(|(row, value)| (row.map(f64::from), f64::from(*value)))
+                    .collect();
+                let [normal @ .., albedo, residual, used, gain] = solve_seen(&seen);
+                for (axis, n) in normal.into_iter().enumerate() {
+                    surface.normals.data[axis * area + p] = n;
+                }
+                surface.albedo.data[p] = albedo;
+                surface.residual.data[p] = residual;
+                lights_used.data[p] = used;
+                noise_gain.data[p] = gain;
+            }
+        }
+        Solution { surface, lights_used, noise_gain, ambient: None }
     }
 
     /// Number of lights, k.
@@ -299,6 +341,27 @@ fn finish_pixel(g: [f32; 3], sum: f32, lights: usize, full_scale: f32) -> [f32; 
     let residual = if mean > 0.0 { mean * inverse_square_root(mean) } else { 0.0 };
     let unit = 1.0 / full_scale;
     [g[0] * inverse, g[1] * inverse, g[2] * inverse, length * unit, residual * unit]
+}
+
+/// Least squares of one pixel over (light row, sample) pairs: n_x, n_y, n_z, albedo, residual,
+/// lights used and noise gain; NaN where they leave g open.
+fn solve_seen(seen: &[([f64; 3], f64)]) -> [f32; 7] {
+    const OPEN: [f32; 7] = [f32::NAN, f32::NAN, f32::NAN, f32::NAN, f32::NAN, 0.0, f32::NAN];
+    let rows = nalgebra::MatrixXx3::from_fn(seen.len(), |j, axis| seen[j].0[axis]);
+    let values = nalgebra::DVector::from_fn(seen.len(), |j, _| seen[j].1);
+    let gram = rows.transpose() * &rows;
+    let Some(inverse) = gram.cholesky().map(|c| c.inverse()) else { return OPEN };
+    // Singular up to the rounding of the f32 directions.
+    if inverse.trace() * gram.trace() > 1.0 / f64::from(f32::EPSILON) {
+        return OPEN;
+    }
+    let g = inverse * rows.transpose() * &values;
+    let albedo = g.norm();
+    let n = if albedo > 0.0 { g / albedo } else { nalgebra::Vector3::repeat(f64::NAN) };
+    let residual = (values - rows * g).norm() / (seen.len() as f64).sqrt();
+    let used = if albedo > 0.0 { seen.len() as f64 } else { 0.0 };
+    let gain = if albedo > 0.0 { inverse.trace().sqrt() } else { f64::NAN };
+    [n.x, n.y, n.z, albedo, residual, used, gain].map(|v| v as f32)
 }
 
 /// 1/√x for normal x > 0, to the last two bits of an f32.

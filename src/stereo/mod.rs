@@ -2,23 +2,36 @@
 //!
 //! A Lambertian surface under a distant light of direction l shows `I = ρ n·l` where it is lit
 //! and 0 where n turns away. With `g = ρ n` that is linear: `I = L g` over all lights. The
-//! solvers differ in what they believe of the images; each is a file here and a [`Solver`].
+//! solvers differ in what they believe of the images; each is a file here.
 
 mod blocks;
+mod colour;
 mod error;
 mod foreground;
+mod four_light;
+mod l1;
 mod least_squares;
+mod least_squares_ambient;
 mod low_rank;
 mod masked_pixels;
 pub(crate) mod near_light;
 mod normal_equations;
+mod order;
 mod solution;
 mod sparse_bayesian;
+mod trimmed;
+mod weighted;
 
+pub use colour::albedo_per_channel;
 pub use error::SolverError;
 pub use foreground::foreground_mask;
+pub use four_light::FourLight;
+pub use l1::L1;
 pub use least_squares::{LeastSquares, SurfaceMaps};
+pub use least_squares_ambient::{AmbientInverse, LeastSquaresAmbient};
 pub use low_rank::LowRank;
 pub use near_light::{NearLight, NearLightSolution};
-pub use solution::{Solution, confidence};
+pub use solution::{Solution, confidence, likely_noise};
 pub use sparse_bayesian::SparseBayesian;
+pub use trimmed::Trimmed;
+pub use weighted::Weighted;

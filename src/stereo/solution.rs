@@ -1,7 +1,7 @@
 //! What every solver returns, and how far each of its normals can be trusted.
 
 use super::SurfaceMaps;
-use crate::maps::{ConfidenceMap, Plane};
+use crate::maps::{ConfidenceMap, ImageStack, Pixels, Plane};
 use rayon::prelude::*;
 
 /// Maps of one capture and what they rest on, before masking. A pixel that could not be solved
@@ -17,6 +17,16 @@ pub struct Solution {
     /// Light that does not come from the lamps, as a share of full scale, where the solver
     /// estimates it.
     pub ambient: Option<Plane<f32>>,
+}
+
+/// The noise of one image to expect where nobody measured it, as a share of full scale: one step
+/// of the converter. 8-bit cameras and files are taken as such; those that write 16 bits convert
+/// to 12 or more; floats were made from some camera's values, taken as 8-bit ones.
+pub fn likely_noise(images: &ImageStack) -> f32 {
+    match images.pixels {
+        Pixels::U8(_) | Pixels::F32(_) => 1.0 / 255.0,
+        Pixels::U16(_) => 1.0 / 4095.0,
+    }
 }
 
 /// Standard error of a normal, degrees, at which confidence is one half.

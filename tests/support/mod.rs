@@ -1,6 +1,8 @@
 //! What several tests need: the test data, an adapter, and skips that are heard.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod captures;
+
 use lumiface::gpu::Gpu;
 use std::io::Write;
 use std::path::PathBuf;
