@@ -6,9 +6,9 @@ use lumiface::geometry::{Camera, Vec3, angle_between_deg, light_from_zenith_azim
 use lumiface::maps::{
     DepthMap, ImageStack, Lights, Mask, NearLights, NormalMap, Pixels, Plane, Size,
 };
-use lumiface::stereo::{LeastSquares, LowRank, NearLight, SolverError, SparseBayesian};
-use std::fs;
-use std::path::Path;
+use lumiface::stereo::{
+    LeastSquares, LowRank, NearLight, Solution, SolverError, SparseBayesian, foreground_mask,
+};
 
 /// Uniform in 0..1, a spread that no symmetry hides behind.
 fn uniform(index: usize) -> f32 {
@@ -273,63 +273,9 @@ fn low_rank_completes_attached_shadows() {
     assert!(error < 1.0 && plain > 4.0, "{error}°, least squares {plain}°");
 }
 
-fn numbers(path: &Path) -> Vec<[f32; 3]> {
-    let text = fs::read_to_string(path).unwrap();
-    text.lines()
-        .filter(|line| !line.trim().is_empty())
-        .map(|line| {
-            let values: Vec<f32> = line.split_whitespace().map(|v| v.parse().unwrap()).collect();
-            [values[0], values[1], values[2]]
-        })
-        .collect()
-}
-
-struct Ball {
-    images: ImageStack,
-    lights: Lights,
-    mask: Mask,
-    truth: NormalMap,
-}
-
-/// The published ball: each channel over its light's intensity, then the mean.
-fn ball() -> Option<Ball> {
-    let folder = support::test_data("diligent/ballPNG")?;
-    let intensities = numbers(&folder.join("light_intensities.txt"));
-    let directions = numbers(&folder.join("light_directions.txt"));
-    let mask = lumiface::io::read_mask(&folder.join("mask.png")).unwrap();
-    let names = fs::read_to_string(folder.join("filenames.txt")).unwrap();
-    let grey: Vec<f32> = names
-        .lines()
-        .zip(&intensities)
-        .flat_map(|(name, e)| {
-            let image = image::open(folder.join(name.trim())).unwrap().into_rgb16();
-            image
-                .pixels()
-                .map(|p| (0..3).map(|c| f32::from(p[c]) / e[c]).sum::<f32>() / 3.0)
-                .collect::<Vec<_>>()
-        })
-        .collect();
-    let scale = 1.0 / grey.iter().fold(0.0f32, |m, v| m.max(*v));
-    let pixels = Pixels::F32(grey.iter().map(|v| v * scale).collect());
-    // The normalised values no longer clip at one level.
-    let images =
-        ImageStack::new(mask.size, directions.len(), pixels)
-            .with_white(vec![f32::INFINITY; directions.len()]);
-    let bytes = fs::read(folder.join("normal_gt.npy")).unwrap();
-    let header = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
-    assert!(String::from_utf8_lossy(&bytes[10..header]).contains("'fortran_order': True"));
-    let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes[header..]);
-    let size = mask.size;
-    let truth = NormalMap::from_fn(size, |r, c| {
-        Vec3::from([0, 1, 2].map(|k| values[r + size.height * (c + size.width * k)]))
-    });
-    let lights = Lights::directional(directions.into_iter().map(Vec3::from).collect());
-    Some(Ball { images, lights, mask, truth })
-}
-
 #[test]
 fn sparse_bayesian_on_the_diligent_ball() {
-    let Some(ball) = ball() else { return };
+    let Some(ball) = support::captures::diligent_ball() else { return };
     let start = std::time::Instant::now();
     let solution = SparseBayesian::default().solve(&ball.images, &ball.lights, &ball.mask).unwrap();
     let error = mean_error_deg(&solution.surface.normals, &ball.truth, &ball.mask);
@@ -337,9 +283,57 @@ fn sparse_bayesian_on_the_diligent_ball() {
     assert!(error <= 2.0, "{error}°; published for 96 lights: 2.54°");
 }
 
+/// Median over people, lights left out and lit pixels of |prediction − image|, share of full
+/// scale, when every second light is fitted.
+fn prediction_error(solve: impl Fn(&ImageStack, &Lights, &Mask) -> NormalAndAlbedo) -> Option<f32> {
+    let (_folder, root) = support::captures::yaleb()?;
+    let mut medians = Vec::new();
+    for person in support::captures::yaleb_people(&root).iter().step_by(3) {
+        let (fitted, rest): (Vec<usize>, Vec<usize>) =
+            (0..person.images.len()).partition(|i| i % 2 == 0);
+        let (images, lights) = person.select(&fitted);
+        let mask = foreground_mask(&images);
+        let (normals, albedo) = solve(&images, &lights, &mask);
+        for i in rest {
+            let mut errors: Vec<f32> = (0..mask.size.area())
+                .filter(|&p| mask.data[p] && normals.at(p).x.is_finite())
+                .map(|p| {
+                    let shading = normals.at(p).dot(&person.directions[i]).max(0.0);
+                    let model = (albedo.data[p] * shading).min(1.0);
+                    (model - f32::from(person.images[i][p]) / 255.0).abs()
+                })
+                .collect();
+            let middle = errors.len() / 2;
+            medians.push(*errors.select_nth_unstable_by(middle, f32::total_cmp).1);
+        }
+    }
+    Some(medians.iter().sum::<f32>() / medians.len() as f32)
+}
+
+type NormalAndAlbedo = (NormalMap, Plane<f32>);
+
+#[test]
+fn faces_under_unseen_lights_are_predicted_better_than_by_least_squares() {
+    let plain = prediction_error(|images, lights, _| {
+        let maps = LeastSquares::new(lights).unwrap().solve(images);
+        (maps.normals, maps.albedo)
+    });
+    let Some(plain) = plain else { return };
+    let maps = |solution: Solution| (solution.surface.normals, solution.surface.albedo);
+    let sparse = prediction_error(|images, lights, mask| {
+        maps(SparseBayesian::default().solve(images, lights, mask).unwrap())
+    });
+    let low_rank = prediction_error(|images, lights, mask| {
+        maps(LowRank::default().solve(images, lights, mask).unwrap())
+    });
+    println!("least squares {plain:.4}, sparse Bayesian {sparse:.4?}, low rank {low_rank:.4?}");
+    assert!(sparse.unwrap() < 0.85 * plain, "{sparse:?}, least squares {plain}");
+    assert!(low_rank.unwrap() < plain, "{low_rank:?}, least squares {plain}");
+}
+
 #[test]
 fn low_rank_on_the_diligent_ball() {
-    let Some(ball) = ball() else { return };
+    let Some(ball) = support::captures::diligent_ball() else { return };
     let start = std::time::Instant::now();
     let solution = LowRank::default().solve(&ball.images, &ball.lights, &ball.mask).unwrap();
     let error = mean_error_deg(&solution.surface.normals, &ball.truth, &ball.mask);

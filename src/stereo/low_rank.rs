@@ -236,23 +236,56 @@ fn gram(k: usize, values: &[f32], sparse: &[f32]) -> DMatrix<f64> {
         .par_chunks(TASK * k)
         .zip(sparse.par_chunks(TASK * k))
         .map(|(values, sparse)| {
-            let mut sum = DMatrix::zeros(k, k);
+            let mut sum = GramSum::new(k);
             let (mut m, zero) = (vec![0.0; k], vec![0.0; k]);
             for (d, e) in values.chunks_exact(k).zip(sparse.chunks_exact(k)) {
                 low_rank_target(&mut m, d, e, &zero, 1.0);
-                add_outer(&mut sum, &m);
+                sum.add(&m);
             }
-            sum
+            sum.finish()
         })
         .collect();
     parts.into_iter().fold(DMatrix::zeros(k, k), |sum, part| sum + part)
 }
 
-fn add_outer(sum: &mut DMatrix<f64>, m: &[f32]) {
-    for (column, &b) in sum.as_mut_slice().chunks_exact_mut(m.len()).zip(m) {
-        for (s, &a) in column.iter_mut().zip(m) {
-            *s += f64::from(a * b);
+/// `Σ m mᵀ`, summed in f32 over short runs of pixels, which vectorises, and in f64 over the runs.
+struct GramSum {
+    total: DMatrix<f64>,
+    run: Vec<f32>,
+    pending: usize,
+}
+
+impl GramSum {
+    /// Pixels a run: rounding stays below 64 units in the last place of an f32.
+    const RUN: usize = 64;
+
+    fn new(k: usize) -> Self {
+        Self { total: DMatrix::zeros(k, k), run: vec![0.0; k * k], pending: 0 }
+    }
+
+    #[inline]
+    fn add(&mut self, m: &[f32]) {
+        for (column, &b) in self.run.chunks_exact_mut(m.len()).zip(m) {
+            for (s, &a) in column.iter_mut().zip(m) {
+                *s += a * b;
+            }
         }
+        self.pending += 1;
+        if self.pending == Self::RUN {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        for (total, run) in self.total.as_mut_slice().iter_mut().zip(&mut self.run) {
+            *total += f64::from(std::mem::take(run));
+        }
+        self.pending = 0;
+    }
+
+    fn finish(mut self) -> DMatrix<f64> {
+        self.flush();
+        self.total
     }
 }
 
@@ -316,7 +349,7 @@ impl Round {
             .zip(sparse.par_chunks_mut(TASK * k))
             .zip(multiplier.par_chunks_mut(TASK * k))
             .map(|((values, sparse), multiplier)| {
-                let (mut gram, mut error) = (DMatrix::zeros(k, k), 0.0f64);
+                let (mut gram, mut error) = (GramSum::new(k), 0.0f64);
                 let (mut m, mut a) = (vec![0.0; k], vec![0.0; k]);
                 for ((d, e), y) in values
                     .chunks_exact(k)
@@ -338,9 +371,9 @@ impl Round {
                     }
                     error += f64::from(sum);
                     low_rank_target(&mut m, d, e, y, self.next_mu);
-                    add_outer(&mut gram, &m);
+                    gram.add(&m);
                 }
-                (gram, error)
+                (gram.finish(), error)
             })
             .collect();
         parts
