@@ -29,7 +29,7 @@ fn ragged_mask(size: Size) -> Mask {
         let distance = (r as f32 + 0.5 - middle_row).hypot(c as f32 + 0.5 - middle_column);
         let hole = (r as f32 - middle_row * 0.7).hypot(c as f32 - middle_column) < radius * 0.2;
         let bay = c == size.width / 2 && r > size.height / 2;
-        let ragged = (r * 7 + c * 13) % 5 == 0;
+        let ragged = (r * 7 + c * 13).is_multiple_of(5);
         distance < radius && !hole && !bay && (distance < radius - 2.0 || !ragged)
     });
     let mut mask = Plane::filled(size, false);
@@ -262,7 +262,7 @@ fn holes_in_the_normals_are_filled_and_bad_normals_do_no_harm() {
     let slope = 0.7f32;
     let plane = Vec3::new(-slope, 0.0, 1.0).normalize();
     let hole = |r: usize, c: usize| {
-        (20..27).contains(&r) && (18..30).contains(&c) || (r * 31 + c * 17) % 23 == 0
+        (20..27).contains(&r) && (18..30).contains(&c) || (r * 31 + c * 17).is_multiple_of(23)
     };
     let normals =
         NormalMap::from_fn(size, |r, c| if hole(r, c) { Vec3::repeat(f32::NAN) } else { plane });
