@@ -47,7 +47,7 @@ fn face_outline(size: Size) -> Mask {
         let y = (r as f32 + 0.5) / size.height as f32 * 2.0 - 1.0;
         let inside = (x / 0.75).hypot(y / 0.97) < 1.0;
         let eye = |at: f32| (x - at).hypot(y + 0.2) < 0.03;
-        let hair = y < -0.7 && (c / 3) % 4 == 0;
+        let hair = y < -0.7 && (c / 3).is_multiple_of(4);
         inside && !eye(0.3) && !eye(-0.3) && !hair
     })
 }

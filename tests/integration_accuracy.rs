@@ -29,7 +29,7 @@ fn ragged_mask(size: Size) -> Mask {
         let distance = (r as f32 + 0.5 - middle_row).hypot(c as f32 + 0.5 - middle_column);
         let hole = (r as f32 - middle_row * 0.7).hypot(c as f32 - middle_column) < radius * 0.2;
         let bay = c == size.width / 2 && r > size.height / 2;
-        let ragged = (r * 7 + c * 13) % 5 == 0;
+        let ragged = (r * 7 + c * 13).is_multiple_of(5);
         distance < radius && !hole && !bay && (distance < radius - 2.0 || !ragged)
     });
     let mut mask = Plane::filled(size, false);
@@ -136,7 +136,9 @@ fn a_sphere_cap_is_exact_in_parallel_and_in_perspective_view() {
 }
 
 /// Half of a bump on a floor, cut off behind a vertical face that the camera does not see: it
-/// runs out into the floor on one side, and falls by up to its height on the other.
+/// runs out into the floor on one side, and falls by up to its height on the other. Its edge is
+/// a little rounded, as edges are: there the normals turn over, which is what a jump shows of
+/// itself.
 fn half_a_bump(size: Size, height: f64, radius: f64) -> (NormalMap, Plane<f64>) {
     let (row, cut) = (size.height as f64 / 2.0 - 0.5, size.width as f64 / 2.0 - 0.5);
     // height (1 + cos πd)/2, d the distance in radii
@@ -146,6 +148,9 @@ fn half_a_bump(size: Size, height: f64, radius: f64) -> (NormalMap, Plane<f64>) 
     let normals = NormalMap::from_fn(size, |r, c| {
         let (x, y) = offset(r, c);
         let d = x.hypot(y);
+        if on(x, y) && !on(x + 1.0 / radius, y) && x > -1.0 / radius {
+            return Vec3::new(1.0, 0.0, 0.05).normalize();
+        }
         let fall = if on(x, y) { 0.5 * pi * height / radius * (pi * d).sin() / d } else { 0.0 };
         Vec3::new((fall * x) as f32, (fall * y) as f32, 1.0).normalize()
     });
@@ -163,18 +168,18 @@ fn mean_error(depth: &DepthMap, truth: &Plane<f64>) -> f64 {
 
 #[test]
 fn bilateral_keeps_a_jump_that_least_squares_smears() {
-    // High enough that the fall shows in the normals; of a low one they say little.
     let (size, height) = (Size::new(60, 80), 40.0);
     let mask = Plane::filled(size, true);
     let (normals, truth) = half_a_bump(size, height, 28.0);
     let truth = centred(truth, &mask);
-    let fall = |depth: &DepthMap| depth.at(30, 39) - depth.at(30, 40);
+    // Over the rounded edge, which may lie anywhere between.
+    let fall = |depth: &DepthMap| depth.at(30, 38) - depth.at(30, 40);
     let smeared = poisson(&normals, &mask, None);
-    assert!(fall(&smeared) < 5.0, "least squares falls by {}", fall(&smeared));
+    assert!(fall(&smeared) < 10.0, "least squares falls by {}", fall(&smeared));
     let kept = bilateral_as_published(&normals, &mask, None);
-    assert!(fall(&kept) > 30.0, "the fall of 40 px became {}", fall(&kept));
+    assert!((35.0..45.0).contains(&fall(&kept)), "40 px of fall became {}", fall(&kept));
     let [smeared, kept] = [&smeared, &kept].map(|depth| mean_error(depth, &truth));
-    assert!(kept < 1.0 && smeared > 4.0, "off by {kept} px, least squares by {smeared} px");
+    assert!(3.0 * kept < smeared, "off by {kept} px, least squares by {smeared} px");
 }
 
 #[test]
@@ -257,7 +262,7 @@ fn holes_in_the_normals_are_filled_and_bad_normals_do_no_harm() {
     let slope = 0.7f32;
     let plane = Vec3::new(-slope, 0.0, 1.0).normalize();
     let hole = |r: usize, c: usize| {
-        (20..27).contains(&r) && (18..30).contains(&c) || (r * 31 + c * 17) % 23 == 0
+        (20..27).contains(&r) && (18..30).contains(&c) || (r * 31 + c * 17).is_multiple_of(23)
     };
     let normals =
         NormalMap::from_fn(size, |r, c| if hole(r, c) { Vec3::repeat(f32::NAN) } else { plane });

@@ -708,8 +708,10 @@ mod tests {
                     for p in grid.span().filter(|&p| weights[axis][p] > 0.0) {
                         let got = f64::from(u[p + step] - u[p]);
                         let want = want[p + step] - want[p];
+                        // In the norm of the fit: what hardly weighs is hardly determined.
+                        let error = f64::from(weights[axis][p]).sqrt() * (got - want).abs();
                         assert!(
-                            (got - want).abs() < 1e-3,
+                            error < 1e-3,
                             "{height}×{width}, weights over 10^{span}, edge {axis} of cell {p}: \
                              {got}, want {want}; {ended:?}"
                         );
@@ -725,7 +727,8 @@ mod tests {
             let grid = Grid::new(Size::new(side, side));
             let middle = (side - 1) as f32 / 2.0;
             let defined = |r: usize, c: usize| {
-                (r as f32 - middle).hypot(c as f32 - middle) < middle && (r / 5 + c / 7) % 11 > 0
+                (r as f32 - middle).hypot(c as f32 - middle) < middle
+                    && !((r / 5) % 3 == 1 && (c / 7) % 3 == 1)
             };
             let (weights, steps) = problem(grid, defined, |_| 1.0);
             let mut multigrid = Multigrid::new(grid, &labels(grid, &weights));
