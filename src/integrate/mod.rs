@@ -4,12 +4,20 @@
 //! integrator finds the depth whose slopes come nearest. Only differences of depth are
 //! determined: the mean over the mask is set to zero.
 
+mod bilateral;
 mod cosine;
 mod frankot_chellappa;
+mod gradients;
+mod multigrid;
+mod poisson;
 mod poisson_dct;
 mod slopes;
+mod wide;
 
+pub use bilateral::{BilateralOptions, MAX_SLOPE_BILATERAL, bilateral};
 pub use frankot_chellappa::frankot_chellappa;
+pub use gradients::distance_along_axis;
+pub use poisson::poisson;
 pub use poisson_dct::poisson_dct;
 pub use slopes::centre_depth;
 
