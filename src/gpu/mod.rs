@@ -8,12 +8,14 @@ mod adapter;
 mod buffers;
 mod frankot_chellappa;
 mod least_squares;
+mod poisson;
 #[cfg(test)]
 mod reflection;
 
 pub use adapter::{AdapterChoice, AdapterSummary, DeviceRequest, choose_adapter, list_adapters};
 pub use frankot_chellappa::FrankotChellappaKernel;
 pub use least_squares::{LeastSquaresKernel, PreparedStack, SurfaceBuffers};
+pub use poisson::PoissonKernel;
 
 pub(crate) use burn::tensor::wgpu::wgpu;
 
@@ -47,6 +49,7 @@ pub struct Gpu {
     pub(crate) queue: wgpu::Queue,
     pub least_squares: LeastSquaresKernel,
     pub frankot_chellappa: FrankotChellappaKernel,
+    pub poisson: PoissonKernel,
 }
 
 impl Gpu {
@@ -75,6 +78,7 @@ impl Gpu {
             summary: summary.clone(),
             least_squares: LeastSquaresKernel::new(&device),
             frankot_chellappa: FrankotChellappaKernel::new(&device),
+            poisson: PoissonKernel::new(&device),
             instance,
             adapter,
             device,

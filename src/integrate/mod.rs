@@ -17,7 +17,10 @@ mod wide;
 pub use bilateral::{BilateralOptions, MAX_SLOPE_BILATERAL, bilateral};
 pub use frankot_chellappa::frankot_chellappa;
 pub use gradients::distance_along_axis;
+pub(crate) use gradients::{Facets, HOLE_WEIGHT};
+pub(crate) use multigrid::{COARSEST_SWEEPS, DAMPING, SWEEPS};
 pub use poisson::poisson;
+pub(crate) use poisson::{MOST_ITERATIONS, TOLERANCE};
 pub use poisson_dct::poisson_dct;
 pub use slopes::centre_depth;
 
