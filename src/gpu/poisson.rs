@@ -208,7 +208,7 @@ impl PoissonKernel {
     /// One V-cycle from zero. Each level's result ends in the scratch, where `back` reads from:
     /// the number of sweeps that change sides is odd on every way there.
     fn cycle(&self, pass: &mut wgpu::ComputePass, levels: &[Level]) {
-        const { assert!(SWEEPS == 2 && COARSEST_SWEEPS % 2 == 0) };
+        const { assert!(SWEEPS == 2 && COARSEST_SWEEPS.is_multiple_of(2)) };
         let Some((fine, coarser)) = levels.split_first() else { return };
         let groups = fine.groups();
         record(pass, &self.first_sweep, &fine.forth, groups);
