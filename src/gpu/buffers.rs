@@ -133,19 +133,30 @@ impl Gpu {
         bindings: &wgpu::BindGroup,
         groups: [u32; 2],
     ) -> Result<(), GpuError> {
+        self.check_groups(groups)?;
+        self.submit_pass(|pass| {
+            pass.set_pipeline(pipeline);
+            pass.set_bind_group(0, bindings, &[]);
+            pass.dispatch_workgroups(groups[0], groups[1], 1);
+        });
+        Ok(())
+    }
+
+    /// Refuses more workgroups than the device starts at once.
+    pub(super) fn check_groups(&self, groups: [u32; 2]) -> Result<(), GpuError> {
         let limit = self.device.limits().max_compute_workgroups_per_dimension;
         if groups.iter().any(|&count| count > limit) {
             return Err(GpuError::TooManyWorkgroups);
         }
-        let mut encoder = self.device.create_command_encoder(&Default::default());
-        {
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            pass.set_pipeline(pipeline);
-            pass.set_bind_group(0, bindings, &[]);
-            pass.dispatch_workgroups(groups[0], groups[1], 1);
-        }
-        self.queue.submit([encoder.finish()]);
         Ok(())
+    }
+
+    /// Runs the kernels that `record` records, each after the one before it and everything
+    /// submitted earlier.
+    pub(super) fn submit_pass(&self, record: impl FnOnce(&mut wgpu::ComputePass)) {
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        record(&mut encoder.begin_compute_pass(&Default::default()));
+        self.queue.submit([encoder.finish()]);
     }
 
     /// Copies the first `values` f32 of each buffer to the host, in one wait.
@@ -153,16 +164,24 @@ impl Gpu {
         &self,
         sources: [(&wgpu::Buffer, usize); N],
     ) -> Result<[Vec<f32>; N], GpuError> {
+        self.download_parts(sources.map(|(source, values)| (source, 0..values)))
+    }
+
+    /// Copies a range of f32 of each buffer to the host, in one wait.
+    pub(super) fn download_parts<const N: usize>(
+        &self,
+        sources: [(&wgpu::Buffer, std::ops::Range<usize>); N],
+    ) -> Result<[Vec<f32>; N], GpuError> {
         let mut encoder = self.device.create_command_encoder(&Default::default());
         let staged = sources.map(|(source, values)| {
-            let size = 4 * values as u64;
+            let (first, size) = (4 * values.start as u64, 4 * values.len() as u64);
             let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("download"),
                 size,
                 usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
                 mapped_at_creation: false,
             });
-            encoder.copy_buffer_to_buffer(source, 0, &staging, 0, size);
+            encoder.copy_buffer_to_buffer(source, first, &staging, 0, size);
             staging
         });
         self.queue.submit([encoder.finish()]);

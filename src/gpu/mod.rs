@@ -9,6 +9,7 @@ mod buffers;
 mod frankot_chellappa;
 mod least_squares;
 mod near_light;
+mod poisson;
 #[cfg(test)]
 mod reflection;
 
@@ -16,6 +17,7 @@ pub use adapter::{AdapterChoice, AdapterSummary, DeviceRequest, choose_adapter, 
 pub use frankot_chellappa::FrankotChellappaKernel;
 pub use least_squares::{LeastSquaresKernel, PreparedStack, SurfaceBuffers};
 pub use near_light::{NearLightGpuError, NearLightKernel, PreparedNearLight};
+pub use poisson::PoissonKernel;
 
 pub(crate) use burn::tensor::wgpu::wgpu;
 
@@ -50,6 +52,7 @@ pub struct Gpu {
     pub least_squares: LeastSquaresKernel,
     pub frankot_chellappa: FrankotChellappaKernel,
     pub near_light: NearLightKernel,
+    pub poisson: PoissonKernel,
 }
 
 impl Gpu {
@@ -79,6 +82,7 @@ impl Gpu {
             least_squares: LeastSquaresKernel::new(&device),
             frankot_chellappa: FrankotChellappaKernel::new(&device),
             near_light: NearLightKernel::new(&device),
+            poisson: PoissonKernel::new(&device),
             instance,
             adapter,
             device,

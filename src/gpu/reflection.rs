@@ -3,7 +3,7 @@
 
 use super::buffers::Access;
 use super::wgpu::naga;
-use super::{frankot_chellappa, least_squares, near_light};
+use super::{frankot_chellappa, least_squares, near_light, poisson};
 use std::mem::offset_of;
 
 struct Shader {
@@ -90,6 +90,54 @@ fn shaders() -> Vec<Shader> {
                     centre,
                     nan_bits,
                     padding,
+                ]
+            )],
+        },
+        Shader {
+            file: "poisson.wgsl",
+            source: poisson::SOURCE,
+            entry_points: &[
+                "edges",
+                "divergence",
+                "coarsen",
+                "first_sweep",
+                "sweep",
+                "restrict_residual",
+                "prolong",
+                "total",
+                "measure_energy",
+                "measure_residual",
+                "turn",
+                "measure_curvature",
+                "advance",
+            ],
+            bindings: &poisson::BINDINGS,
+            structs: vec![layout!(
+                "Params",
+                poisson::Params,
+                [
+                    height,
+                    width,
+                    first,
+                    coarse_height,
+                    coarse_width,
+                    coarse_first,
+                    down,
+                    vector,
+                    partials,
+                    origin_row,
+                    origin_column,
+                    map_width,
+                    component_step,
+                    perspective,
+                    focal_column,
+                    focal_row,
+                    centre_column,
+                    centre_row,
+                    max_slope,
+                    hole_weight,
+                    damping,
+                    target_share,
                 ]
             )],
         },

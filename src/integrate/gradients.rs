@@ -24,24 +24,24 @@ use rayon::prelude::*;
 /// Weight of an edge between two pixels of the mask without a normal, against about 1 for an
 /// edge that lies flat to the camera: such a hole is filled by the smoothest surface
 /// (a membrane) and hardly pulls at its rim.
-pub(super) const HOLE_WEIGHT: f32 = 1e-4;
+pub(crate) const HOLE_WEIGHT: f32 = 1e-4;
 
 /// Rows a task.
 const ROWS: usize = 16;
 
 /// A direction of the grid: an edge leads one column to the right or one row down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Axis {
+pub(crate) enum Axis {
     Right,
     Down,
 }
 
 /// The normals of the mask's bounding box, on the solver's grid.
-pub(super) struct Facets {
+pub(crate) struct Facets {
     pub grid: Grid,
     /// Size of the whole map, and where the box starts in it.
     size: Size,
-    origin: [usize; 2],
+    pub origin: [usize; 2],
     camera: Option<Camera>,
     defined: Vec<bool>,
     /// The component of each cell, [`OFF`] off the mask.
@@ -51,7 +51,7 @@ pub(super) struct Facets {
 }
 
 /// What an edge joins.
-pub(super) struct Edge {
+pub(crate) struct Edge {
     pub axis: Axis,
     /// The ray of p.
     ray: Vec3,

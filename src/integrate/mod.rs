@@ -21,6 +21,9 @@ pub use frankot_chellappa::frankot_chellappa;
 pub use gradients::distance_along_axis;
 pub use integrability::{integrability_residual, mean_integrability_residual};
 pub use poisson::poisson;
+pub(crate) use gradients::{Facets, HOLE_WEIGHT};
+pub(crate) use multigrid::{COARSEST_SWEEPS, DAMPING, SWEEPS};
+pub(crate) use poisson::{MOST_ITERATIONS, TOLERANCE};
 pub use poisson_dct::poisson_dct;
 pub use slopes::centre_depth;
 

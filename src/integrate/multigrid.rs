@@ -44,11 +44,11 @@ macro_rules! at {
 }
 
 /// Sweeps before and after the coarse correction.
-const SWEEPS: usize = 2;
+pub(crate) const SWEEPS: usize = 2;
 /// Sweeps on the coarsest grid, at most 2×2 cells: it is then solved to about a percent.
-const COARSEST_SWEEPS: usize = 8;
+pub(crate) const COARSEST_SWEEPS: usize = 8;
 /// Damping of Jacobi: on the upper half of the spectrum, 1..2, `|1 − 0.8 λ|` is at most 0.6.
-const DAMPING: f32 = 0.8;
+pub(crate) const DAMPING: f32 = 0.8;
 /// Cells a task.
 const SPAN: usize = 1 << 14;
 /// Cells from which on a level is shared out among threads; below, waking one costs more.
@@ -56,7 +56,7 @@ const PARALLEL: usize = 1 << 16;
 
 /// The places of a grid's cells in its flat arrays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Grid {
+pub(crate) struct Grid {
     pub size: Size,
     /// Distance from a cell to the one below.
     pub stride: usize,

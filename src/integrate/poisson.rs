@@ -26,9 +26,9 @@ use crate::geometry::Camera;
 use crate::maps::{DepthMap, Mask, NormalMap, Plane};
 
 /// |b − A u| / |b| at which the depth no longer moves by a hundredth of a pixel.
-const TOLERANCE: f64 = 1e-6;
+pub(crate) const TOLERANCE: f64 = 1e-6;
 /// A solve takes about 12 iterations; a mask of pathological shape may take more.
-const MOST_ITERATIONS: usize = 200;
+pub(crate) const MOST_ITERATIONS: usize = 200;
 
 /// Integrates a normal map over its mask alone; nothing is assumed beyond it.
 ///
