@@ -8,16 +8,20 @@ mod adapter;
 mod buffers;
 mod frankot_chellappa;
 mod least_squares;
+mod least_squares_ambient;
 #[cfg(test)]
 mod reflection;
+mod reweighted;
 
 pub use adapter::{AdapterChoice, AdapterSummary, DeviceRequest, choose_adapter, list_adapters};
 pub use frankot_chellappa::FrankotChellappaKernel;
 pub use least_squares::{LeastSquaresKernel, PreparedStack, SurfaceBuffers};
+pub use least_squares_ambient::{LeastSquaresAmbientKernel, PreparedAmbient};
+pub use reweighted::{PreparedReweighted, Reweighted, ReweightedKernel, SolutionBuffers};
 
 pub(crate) use burn::tensor::wgpu::wgpu;
 
-/// Why the GPU cannot be used as asked.
+/// Why the GPU cannot do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum GpuError {
     #[error("{0}")]
@@ -33,6 +37,8 @@ pub enum GpuError {
     TooManyWorkgroups,
     #[error("the GPU gave no result ({0}); choose --device cpu")]
     Lost(String),
+    #[error(transparent)]
+    Lights(#[from] crate::stereo::SolverError),
 }
 
 /// An opened GPU with our kernels compiled.
@@ -46,6 +52,8 @@ pub struct Gpu {
     pub(crate) device: wgpu::Device,
     pub(crate) queue: wgpu::Queue,
     pub least_squares: LeastSquaresKernel,
+    pub least_squares_ambient: LeastSquaresAmbientKernel,
+    pub reweighted: ReweightedKernel,
     pub frankot_chellappa: FrankotChellappaKernel,
 }
 
@@ -74,6 +82,8 @@ impl Gpu {
         Ok(Self {
             summary: summary.clone(),
             least_squares: LeastSquaresKernel::new(&device),
+            least_squares_ambient: LeastSquaresAmbientKernel::new(&device),
+            reweighted: ReweightedKernel::new(&device),
             frankot_chellappa: FrankotChellappaKernel::new(&device),
             instance,
             adapter,
