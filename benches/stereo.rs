@@ -7,14 +7,16 @@
 //! `LUMIFACE_GPU=cpu` leaves out the GPU, `LUMIFACE_GPU=gpu:NAME` names one.
 //!
 //! Two sizes: a Photoface capture, which is what users have, and 2048², whose 100 MB of maps lie
-//! beyond most caches. Each figure is the median of repetitions after a warm-up; the spread is
+//! beyond most caches. The solvers for many lights run on 50 images of 256². Each figure is the median of repetitions after a warm-up; the spread is
 //! half the distance between the quartiles.
 
-use lumiface::geometry::light_from_zenith_azimuth;
-use lumiface::gpu::{Gpu, choose_adapter, list_adapters};
+use lumiface::geometry::{Vec3, light_from_zenith_azimuth};
+use lumiface::gpu::{Gpu, Reweighted, choose_adapter, list_adapters};
 use lumiface::integrate::{frankot_chellappa, poisson_dct};
 use lumiface::maps::{ImageStack, Lights, Mask, Pixels, Plane, Size};
-use lumiface::stereo::{LeastSquares, SurfaceMaps};
+use lumiface::stereo::{
+    L1, LeastSquares, LeastSquaresAmbient, SurfaceMaps, Trimmed, Weighted, albedo_per_channel,
+};
 use rayon::prelude::*;
 use std::time::Instant;
 
@@ -153,7 +155,66 @@ fn main() {
             line(&format!("GPU {name}"), &timing, size.area(), "with upload and download");
         }
     }
+    time_robust_solvers(gpu.as_ref(), &mut rates);
     run_peers(&rates);
+}
+
+/// The solvers for many lights, on a glossy dome under 50.
+fn time_robust_solvers(gpu: Option<&Gpu>, rates: &mut Vec<(String, f64)>) {
+    const COUNT: usize = 50;
+    let size = Size::new(256, 256);
+    let (stack, lights) = dome(size, COUNT);
+    let mut cpu = |name: &str, solve: &dyn Fn()| {
+        let timing = Timing::of(solve);
+        line(&format!("CPU {name}"), &timing, size.area(), "");
+        rates.push((name.into(), size.area() as f64 / timing.median()));
+    };
+    let (l1, trimmed, weighted) = (L1::default(), Trimmed::default(), Weighted::default());
+    let ambient = LeastSquaresAmbient::default();
+    cpu("l1 50x256x256", &|| drop(l1.solve(&stack, &lights).expect("good lights")));
+    cpu("trimmed 50x256x256", &|| drop(trimmed.solve(&stack, &lights).expect("good lights")));
+    cpu("weighted 50x256x256", &|| drop(weighted.solve(&stack, &lights).expect("good lights")));
+    cpu("ambient 50x256x256", &|| drop(ambient.solve(&stack, &lights).expect("good lights")));
+    let normals = weighted.solve(&stack, &lights).expect("good lights").surface.normals;
+    let colour = [stack.clone(), stack.clone(), stack.clone()];
+    cpu("colour 3x50x256x256", &|| drop(albedo_per_channel(&colour, &lights, &normals)));
+
+    let Some(gpu) = gpu else { return };
+    // 50 raw bytes and seven results.
+    let note = "78 B/px at least, pixels on the device";
+    for (name, solver) in [
+        ("l1", Reweighted::L1(l1)),
+        ("trimmed", Reweighted::Trimmed(trimmed)),
+        ("weighted", Reweighted::Weighted(weighted)),
+    ] {
+        let prepared = gpu.reweighted.prepare(gpu, solver, &stack, &lights).expect("buffers fit");
+        let timing = Timing::of(|| {
+            gpu.reweighted.run(gpu, &prepared).expect("the kernel runs");
+            gpu.wait().expect("the device answers");
+        });
+        line(&format!("GPU {name} 50x256x256"), &timing, size.area(), note);
+    }
+}
+
+/// A matt dome with highlights and attached shadows, 8-bit, under lights on three rings.
+fn dome(size: Size, count: usize) -> (ImageStack, Lights) {
+    let direction = |i: usize| {
+        let azimuth = 360.0 * i as f32 / count as f32;
+        light_from_zenith_azimuth([20.0, 40.0, 60.0][i % 3], azimuth)
+    };
+    let directions: Vec<Vec3> = (0..count).map(direction).collect();
+    let mut values = Vec::with_capacity(count * size.area());
+    for direction in &directions {
+        let half = (direction + Vec3::z()).normalize();
+        for p in 0..size.area() {
+            let x = (p % size.width) as f32 / size.width as f32 * 1.4 - 0.7;
+            let y = 0.7 - (p / size.width) as f32 / size.height as f32 * 1.4;
+            let n = Vec3::new(x, y, (1.0 - x * x - y * y).max(0.0).sqrt());
+            let shade = 0.6 * n.dot(direction).max(0.0) + 0.4 * n.dot(&half).max(0.0).powi(80);
+            values.push((shade * 255.0).round() as u8);
+        }
+    }
+    (ImageStack::new(size, count, Pixels::U8(values)), Lights::directional(directions))
 }
 
 fn open_gpu(request: &str) -> Option<Gpu> {

@@ -19,14 +19,56 @@ LIGHTS = np.array(
 )
 
 
-def report(name, pixels, work):
+def report(name, pixels, work, repetitions=REPETITIONS):
     work()
     seconds = []
-    for _ in range(REPETITIONS):
+    for _ in range(repetitions):
         start = time.perf_counter()
         work()
         seconds.append(time.perf_counter() - start)
     print(json.dumps({"name": name, "pixels": pixels, "seconds": seconds}), flush=True)
+
+
+def dome(size, count):
+    """benches/stereo.rs's dome: (count, size²) bytes and the light matrix."""
+    azimuth = 2 * np.pi * np.arange(count) / count
+    zenith = np.radians(np.array([20.0, 40.0, 60.0]))[np.arange(count) % 3]
+    lights = np.stack(
+        [np.sin(zenith) * np.sin(azimuth), np.sin(zenith) * np.cos(azimuth), np.cos(zenith)], 1
+    )
+    place = np.arange(size) / size * 1.4 - 0.7
+    x, y = np.meshgrid(place, -place)
+    n = np.stack([x, y, np.sqrt(np.maximum(1 - x * x - y * y, 0))]).reshape(3, -1)
+    half = lights + [0, 0, 1]
+    half /= np.linalg.norm(half, axis=1, keepdims=True)
+    shade = 0.6 * np.maximum(lights @ n, 0) + 0.4 * np.maximum(half @ n, 0) ** 80
+    return np.round(255 * shade).astype(np.uint8), lights
+
+
+def l1_pixel(intensity, lights, smoothing=2e-4, tolerance=np.radians(0.01), rounds=60):
+    """Iteratively reweighted least squares as src/stereo/l1.rs does it, one pixel."""
+    believed = np.where(intensity <= 0.02 * intensity.max(), 1e-5, 1.0)
+    weight = believed
+    g = np.zeros(3)
+    for _ in range(rounds + 1):
+        weighted = lights.T * weight
+        step = np.linalg.solve(weighted @ lights, weighted @ intensity) - g
+        g = g + step
+        if step @ step <= tolerance**2 * (g @ g):
+            break
+        weight = believed * smoothing / np.maximum(np.abs(intensity - lights @ g), smoothing)
+    return g
+
+
+def time_l1():
+    """A loop over pixels, as such solvers are usually written; every 64th pixel of 256²."""
+    images, lights = dome(256, 50)
+    some = np.ascontiguousarray(images[:, ::64].T / 255.0)
+
+    def loop():
+        return [l1_pixel(intensity, lights) for intensity in some]
+
+    report("l1 50x256x256", len(some), loop, repetitions=3)
 
 
 def main():
@@ -70,6 +112,7 @@ def main():
             return scipy.fft.idctn(-sum_uv / denominator, workers=workers)
 
         report(f"integrate {size}", height * width, integrate)
+    time_l1()
 
         u = np.arange(width, dtype=np.float32)[None, :]
         v = np.arange(height, dtype=np.float32)[:, None]

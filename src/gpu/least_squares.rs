@@ -52,8 +52,8 @@ pub struct SurfaceBuffers {
     /// Pixels of one component, padded to a multiple of four.
     pub(super) padded_area: usize,
     pub(super) normals: wgpu::Buffer,
-    albedo: wgpu::Buffer,
-    residual: wgpu::Buffer,
+    pub(super) albedo: wgpu::Buffer,
+    pub(super) residual: wgpu::Buffer,
 }
 
 /// A stack on the device with room for its results, ready to be solved (again and again, when
@@ -85,8 +85,7 @@ impl LeastSquaresKernel {
         images: &ImageStack,
     ) -> Result<PreparedStack, GpuError> {
         assert_eq!(images.count, solver.light_count(), "one image per light");
-        let area = images.size.area();
-        let quads = area.div_ceil(4);
+        let (bits, quads, raw) = raw_bytes(images);
         let unit = 1.0 / images.pixels.full_scale();
         let params = Params {
             quads: quads as u32,
@@ -102,18 +101,7 @@ impl LeastSquaresKernel {
                 inverse_column: [d, e, f, 0.0],
             })
             .collect();
-        let (bits, raw) = match &images.pixels {
-            Pixels::U8(values) => (8, padded_bytes(values, area, quads)),
-            Pixels::U16(values) => (16, padded_bytes(values, area, quads)),
-            Pixels::F32(values) => (32, padded_bytes(values, area, quads)),
-        };
-        let surface = SurfaceBuffers {
-            size: images.size,
-            padded_area: 4 * quads,
-            normals: gpu.create_storage("the normal map", 12 * quads)?,
-            albedo: gpu.create_storage("the albedo map", 4 * quads)?,
-            residual: gpu.create_storage("the residual map", 4 * quads)?,
-        };
+        let surface = SurfaceBuffers::create(gpu, images.size)?;
         let bindings = bind_group(
             &gpu.device,
             &self.layout,
@@ -141,6 +129,18 @@ impl LeastSquaresKernel {
 }
 
 impl SurfaceBuffers {
+    /// Room for the maps of an image of this size.
+    pub(super) fn create(gpu: &Gpu, size: Size) -> Result<Self, GpuError> {
+        let quads = size.area().div_ceil(4);
+        Ok(Self {
+            size,
+            padded_area: 4 * quads,
+            normals: gpu.create_storage("the normal map", 12 * quads)?,
+            albedo: gpu.create_storage("the albedo map", 4 * quads)?,
+            residual: gpu.create_storage("the residual map", 4 * quads)?,
+        })
+    }
+
     /// Copies the maps to the host.
     pub fn download(&self, gpu: &Gpu) -> Result<SurfaceMaps, GpuError> {
         let (area, padded) = (self.size.area(), self.padded_area);
@@ -155,6 +155,17 @@ impl SurfaceBuffers {
             albedo: Plane::new(self.size, albedo),
             residual: Plane::new(self.size, residual),
         })
+    }
+}
+
+/// A stack as the kernels read it: bits of a value, groups of four pixels per image, and the bytes.
+pub(super) fn raw_bytes(images: &ImageStack) -> (u32, usize, Vec<u8>) {
+    let area = images.size.area();
+    let quads = area.div_ceil(4);
+    match &images.pixels {
+        Pixels::U8(values) => (8, quads, padded_bytes(values, area, quads)),
+        Pixels::U16(values) => (16, quads, padded_bytes(values, area, quads)),
+        Pixels::F32(values) => (32, quads, padded_bytes(values, area, quads)),
     }
 }
 

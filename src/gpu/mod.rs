@@ -10,18 +10,22 @@ mod frankot_chellappa;
 mod least_squares;
 mod near_light;
 mod poisson;
+mod least_squares_ambient;
 #[cfg(test)]
 mod reflection;
+mod reweighted;
 
 pub use adapter::{AdapterChoice, AdapterSummary, DeviceRequest, choose_adapter, list_adapters};
 pub use frankot_chellappa::FrankotChellappaKernel;
 pub use least_squares::{LeastSquaresKernel, PreparedStack, SurfaceBuffers};
 pub use near_light::{NearLightGpuError, NearLightKernel, PreparedNearLight};
 pub use poisson::PoissonKernel;
+pub use least_squares_ambient::{LeastSquaresAmbientKernel, PreparedAmbient};
+pub use reweighted::{PreparedReweighted, Reweighted, ReweightedKernel, SolutionBuffers};
 
 pub(crate) use burn::tensor::wgpu::wgpu;
 
-/// Why the GPU cannot be used as asked.
+/// Why the GPU cannot do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum GpuError {
     #[error("{0}")]
@@ -37,6 +41,8 @@ pub enum GpuError {
     TooManyWorkgroups,
     #[error("the GPU gave no result ({0}); choose --device cpu")]
     Lost(String),
+    #[error(transparent)]
+    Lights(#[from] crate::stereo::SolverError),
 }
 
 /// An opened GPU with our kernels compiled.
@@ -50,6 +56,8 @@ pub struct Gpu {
     pub(crate) device: wgpu::Device,
     pub(crate) queue: wgpu::Queue,
     pub least_squares: LeastSquaresKernel,
+    pub least_squares_ambient: LeastSquaresAmbientKernel,
+    pub reweighted: ReweightedKernel,
     pub frankot_chellappa: FrankotChellappaKernel,
     pub near_light: NearLightKernel,
     pub poisson: PoissonKernel,
@@ -80,6 +88,8 @@ impl Gpu {
         Ok(Self {
             summary: summary.clone(),
             least_squares: LeastSquaresKernel::new(&device),
+            least_squares_ambient: LeastSquaresAmbientKernel::new(&device),
+            reweighted: ReweightedKernel::new(&device),
             frankot_chellappa: FrankotChellappaKernel::new(&device),
             near_light: NearLightKernel::new(&device),
             poisson: PoissonKernel::new(&device),

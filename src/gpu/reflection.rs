@@ -3,7 +3,9 @@
 
 use super::buffers::Access;
 use super::wgpu::naga;
-use super::{frankot_chellappa, least_squares, near_light, poisson};
+use super::{
+    frankot_chellappa, least_squares, least_squares_ambient, near_light, poisson, reweighted,
+};
 use std::mem::offset_of;
 
 struct Shader {
@@ -45,6 +47,49 @@ fn shaders() -> Vec<Shader> {
                     [quads, lights, unit, residual_scale, nan_bits]
                 ),
                 layout!("Light", least_squares::Light, [row, inverse_column]),
+            ],
+        },
+        Shader {
+            file: "least_squares_ambient.wgsl",
+            source: least_squares_ambient::SOURCE,
+            entry_points: &["least_squares_ambient"],
+            bindings: &least_squares_ambient::BINDINGS,
+            structs: vec![
+                layout!(
+                    "Params",
+                    least_squares_ambient::Params,
+                    [quads, lights, unit, nan_bits, noise_gain, most_noise, padding, mean_row]
+                ),
+                layout!("Light", least_squares_ambient::Light, [row, inverse_column]),
+            ],
+        },
+        Shader {
+            file: "reweighted.wgsl",
+            source: reweighted::SOURCE,
+            entry_points: &["l1", "trimmed", "weighted"],
+            bindings: &reweighted::BINDINGS,
+            structs: vec![
+                layout!(
+                    "Params",
+                    reweighted::Params,
+                    [
+                        quads,
+                        lights,
+                        unit,
+                        nan_bits,
+                        noise,
+                        shadow,
+                        grazing,
+                        smoothing,
+                        tolerance,
+                        rounds,
+                        start_rounds,
+                        darkest,
+                        brightest,
+                        most_noise,
+                    ]
+                ),
+                layout!("Light", reweighted::Light, [row, limit]),
             ],
         },
         Shader {

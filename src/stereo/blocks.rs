@@ -120,7 +120,10 @@ pub(super) fn advance(
 }
 
 /// Refuses lights that no solver can use.
-fn check_lights(images: &ImageStack, lights: &Lights) -> Result<(), SolverError> {
+///
+/// # Panics
+/// If the stack does not hold one image per light.
+pub(crate) fn check_lights(images: &ImageStack, lights: &Lights) -> Result<(), SolverError> {
     assert_eq!(images.count, lights.len(), "one image per light");
     if lights.len() < 3 {
         return Err(SolverError::TooFewLights { needed: 3, got: lights.len() });
@@ -130,7 +133,7 @@ fn check_lights(images: &ImageStack, lights: &Lights) -> Result<(), SolverError>
 }
 
 /// Each light's direction times its intensity.
-pub(super) fn light_rows(lights: &Lights) -> Vec<[f32; 3]> {
+pub(crate) fn light_rows(lights: &Lights) -> Vec<[f32; 3]> {
     lights.light_matrix().row_iter().map(|r| [r[0], r[1], r[2]].map(|v| v as f32)).collect()
 }
 

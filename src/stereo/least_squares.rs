@@ -68,7 +68,12 @@ impl LeastSquares {
     /// # Panics
     /// If the stack does not hold one image per light.
     pub fn solution(&self, images: &ImageStack) -> Solution {
-        let mut surface = self.solve(images);
+        self.complete(self.solve(images), images)
+    }
+
+    /// Adds to the maps of `images`, wherever they were computed, what they rest on; solves what a
+    /// NaN sample has spoilt.
+    pub fn complete(&self, mut surface: SurfaceMaps, images: &ImageStack) -> Solution {
         let full_gain = self.inverse_columns.iter().flatten().map(|v| v * v).sum::<f32>().sqrt();
         let solved = |used: f32| move |n: &f32| if n.is_nan() { 0.0 } else { used };
         let used = surface.normals.x().iter().map(solved(self.light_count() as f32)).collect();

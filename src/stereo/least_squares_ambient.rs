@@ -22,9 +22,9 @@ use nalgebra::{DMatrix, Matrix4, Vector4};
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LeastSquaresAmbient {
-    /// Lights are refused that pass on more than this many times the noise of one image to g or
-    /// a: at 50, one grey level of 8 bits becomes a fifth of full scale.
-    pub most_noise: f64,
+    /// Lights are refused that pass on more than this many times the noise of one image to g: at
+    /// 50, one grey level of 8 bits becomes a fifth of full scale.
+    pub most_noise: f32,
 }
 
 impl Default for LeastSquaresAmbient {
@@ -40,6 +40,8 @@ pub struct AmbientInverse {
     inverse_columns: Vec<[f32; 4]>,
     /// `√trace` of the block of `(MᵀM)⁻¹` that belongs to g.
     pub noise_gain: f32,
+    /// What the solver was asked to bear, see [`LeastSquaresAmbient::most_noise`].
+    pub most_noise: f32,
     /// Ratio of the largest to the smallest singular value of `[L 1]`.
     pub condition_number: f64,
 }
@@ -62,10 +64,12 @@ impl LeastSquaresAmbient {
             axis => f64::from(lights.directions[j][axis]) * f64::from(lights.intensities[j]),
         });
         let singular_values = matrix.singular_values();
-        let gain = 1.0 / singular_values.min();
         let gram: Matrix4<f64> = (matrix.transpose() * &matrix).fixed_view::<4, 4>(0, 0).into();
-        let inverse = gram.try_inverse().filter(|_| gain <= self.most_noise);
-        let inverse = inverse.ok_or(SolverError::AmbientNotIdentifiable { gain })?;
+        let refuse = |gain| SolverError::AmbientNotIdentifiable { gain };
+        let (inverse, gain) = invert(gram).ok_or(refuse(f64::INFINITY))?;
+        if gain > f64::from(self.most_noise) {
+            return Err(refuse(gain));
+        }
         let columns = inverse * matrix.transpose();
         Ok(AmbientInverse {
             light_rows: light_rows(lights),
@@ -73,7 +77,8 @@ impl LeastSquaresAmbient {
                 .column_iter()
                 .map(|c| [c[0], c[1], c[2], c[3]].map(|v| v as f32))
                 .collect(),
-            noise_gain: inverse.diagonal().fixed_rows::<3>(0).sum().sqrt() as f32,
+            noise_gain: gain as f32,
+            most_noise: self.most_noise,
             condition_number: singular_values.max() / singular_values.min(),
         })
     }
@@ -90,24 +95,24 @@ impl LeastSquaresAmbient {
     /// If the stack does not hold one image per light.
     pub fn solve(&self, images: &ImageStack, lights: &Lights) -> Result<Solution, SolverError> {
         assert_eq!(images.count, lights.len(), "one image per light");
-        let prepared = Prepared { inverse: self.prepare(lights)?, most_noise: self.most_noise };
-        Ok(solve_rows(&prepared, &prepared.inverse.light_rows, images))
+        let inverse = self.prepare(lights)?;
+        Ok(solve_rows(&inverse, &inverse.light_rows, images))
     }
 }
 
 impl AmbientInverse {
+    /// Number of lights, k.
+    pub fn light_count(&self) -> usize {
+        self.light_rows.len()
+    }
+
     /// (light row, pseudo-inverse column) per light, as the kernel wants them.
     pub fn coefficients(&self) -> impl Iterator<Item = ([f32; 3], [f32; 4])> + '_ {
         self.light_rows.iter().copied().zip(self.inverse_columns.iter().copied())
     }
 }
 
-struct Prepared {
-    inverse: AmbientInverse,
-    most_noise: f64,
-}
-
-impl BlockSolver for Prepared {
+impl BlockSolver for AmbientInverse {
     const AMBIENT: bool = true;
 
     #[inline(always)]
@@ -118,7 +123,7 @@ impl BlockSolver for Prepared {
         _spare: &mut [Lanes],
     ) -> BlockSolution {
         let mut unknowns = [[0.0; LANES]; 4];
-        for (column, sample) in self.inverse.inverse_columns.iter().zip(block.samples) {
+        for (column, sample) in self.inverse_columns.iter().zip(block.samples) {
             for (unknown, share) in unknowns.iter_mut().zip(column) {
                 for i in 0..LANES {
                     unknown[i] += share * sample[i];
@@ -137,7 +142,7 @@ impl BlockSolver for Prepared {
             }
         }
         let count = block.rows.len() as f32;
-        let gain = self.inverse.noise_gain;
+        let gain = self.noise_gain;
         let mut solution = BlockSolution {
             g: [unknowns[0], unknowns[1], unknowns[2]],
             used: [count; LANES],
@@ -154,9 +159,15 @@ impl BlockSolver for Prepared {
     }
 }
 
+/// The inverse of `MᵀM` and `√trace` of its block that belongs to g; `None` where it is singular.
+fn invert(gram: Matrix4<f64>) -> Option<(Matrix4<f64>, f64)> {
+    let inverse = gram.cholesky()?.inverse();
+    Some((inverse, inverse.diagonal().fixed_rows::<3>(0).sum().sqrt()))
+}
+
 /// One pixel by its trusted samples alone.
 #[inline(never)]
-fn solve_lane(block: &Block<'_>, lane: usize, most_noise: f64, solution: &mut BlockSolution) {
+fn solve_lane(block: &Block<'_>, lane: usize, most_noise: f32, solution: &mut BlockSolution) {
     let trusted = || (0..block.rows.len()).filter(|&j| block.trust[j][lane] == 1.0);
     let row = |j: usize| {
         let [x, y, z] = block.rows[j].map(f64::from);
@@ -166,9 +177,8 @@ fn solve_lane(block: &Block<'_>, lane: usize, most_noise: f64, solution: &mut Bl
     let count = trusted().count() as f64;
     let gram: Matrix4<f64> = trusted().map(|j| row(j) * row(j).transpose()).sum();
     let right: Vector4<f64> = trusted().map(|j| row(j) * sample(j)).sum();
-    let least = gram.symmetric_eigenvalues().min();
-    let identifiable = least * most_noise * most_noise >= 1.0;
-    let Some(inverse) = gram.try_inverse().filter(|_| identifiable) else {
+    let Some((inverse, gain)) = invert(gram).filter(|(_, gain)| *gain <= f64::from(most_noise))
+    else {
         solution.g.iter_mut().for_each(|g| g[lane] = f32::NAN);
         return;
     };
@@ -180,5 +190,5 @@ fn solve_lane(block: &Block<'_>, lane: usize, most_noise: f64, solution: &mut Bl
     solution.ambient[lane] = u[3] as f32;
     solution.used[lane] = count as f32;
     solution.mean_square[lane] = (squares / count) as f32;
-    solution.trace[lane] = inverse.diagonal().fixed_rows::<3>(0).sum() as f32;
+    solution.trace[lane] = (gain * gain) as f32;
 }

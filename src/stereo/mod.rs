@@ -23,6 +23,7 @@ mod sparse_bayesian;
 mod trimmed;
 mod weighted;
 
+pub(crate) use blocks::{check_lights, light_rows};
 pub use colour::albedo_per_channel;
 pub use error::SolverError;
 pub use foreground::foreground_mask;

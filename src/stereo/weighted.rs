@@ -55,12 +55,13 @@ impl Default for Weighted {
     }
 }
 
-/// A round that turns g by less than this, radians, is the last: 0.01°.
-const TOLERANCE: f32 = 1.7e-4;
 /// Median absolute deviation of a normal law to its standard deviation.
 const MAD_TO_SIGMA: f32 = 1.4826;
 
 impl Weighted {
+    /// A round that turns g by less than this, radians, is the last: 0.01°.
+    pub(crate) const TOLERANCE: f32 = 1.7e-4;
+
     /// Solves every pixel of a stack with one image per light.
     ///
     /// NaN samples are left out, saturated ones (`images.white`) and black ones hardly count.
@@ -150,6 +151,21 @@ impl Prepared {
         }
         result
     }
+
+    /// Sets `weights` to `w_shadow · w_white · w_model` at `g`.
+    #[inline(always)]
+    fn weigh(&self, block: &Block<'_>, g: &[Lanes; 3], believed: &[Lanes], weights: &mut [Lanes]) {
+        // The weights' place serves to sort in first.
+        let scale = self.one_over_sigma(block, g, believed, weights);
+        for (j, weight) in weights.iter_mut().enumerate() {
+            let q = self.relative(block, j, g);
+            for i in 0..LANES {
+                let u = q[i] * scale[i];
+                let fall = 1.0 / (1.0 + u * u);
+                weight[i] = believed[j][i] * (fall * fall);
+            }
+        }
+    }
 }
 
 impl BlockSolver for Prepared {
@@ -170,22 +186,14 @@ impl BlockSolver for Prepared {
         }
         let mut active = [true; LANES];
         for _ in 0..self.options.rounds {
-            // The weights' place serves to sort in first.
-            let scale = self.one_over_sigma(block, &g, believed, weights);
-            for j in 0..weights.len() {
-                let q = self.relative(block, j, &g);
-                for i in 0..LANES {
-                    let u = q[i] * scale[i];
-                    let fall = 1.0 / (1.0 + u * u);
-                    weights[j][i] = believed[j][i] * (fall * fall);
-                }
-            }
+            self.weigh(block, &g, believed, weights);
             let (step, _) = block.step(&g, weights);
-            advance(&mut g, &step, &mut active, TOLERANCE);
+            advance(&mut g, &step, &mut active, Weighted::TOLERANCE);
             if !active.contains(&true) {
                 break;
             }
         }
+        self.weigh(block, &g, believed, weights);
         BlockSolution::of_weights(block, g, weights)
     }
 }
