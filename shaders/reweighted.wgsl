@@ -245,20 +245,25 @@ fn l1(@builtin(global_invocation_id) id: vec3<u32>) {
         return;
     }
     var state = begin(id.x);
-    for (var round = 0u; round <= params.rounds; round++) {
+    // Two steps of least squares, the second of which takes off what the first one's rounding
+    // left; then of least absolute differences.
+    for (var round = 0u; round < 2u + params.rounds; round++) {
         var equations: Equations;
         for (var j = 0u; j < params.lights; j++) {
             let row = lights[j].row.xyz;
             let sample = load(j, id.x);
             let difference = sample.value - shading(row, state.g);
             var weight = believe_l1(sample, state.brightest);
-            if round > 0u {
+            if round >= 2u {
                 weight *= params.smoothing / max(abs(difference), vec4<f32>(params.smoothing));
             }
             add(&equations, row, weight, difference);
         }
-        advance(&state, solve(equations), params.tolerance);
-        if !any(state.moving & state.regular) {
+        if round <= 2u {
+            state.moving = vec4<bool>(true);
+        }
+        advance(&state, solve(equations), select(0.0, params.tolerance, round >= 2u));
+        if round >= 2u && !any(state.moving & state.regular) {
             break;
         }
     }

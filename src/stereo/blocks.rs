@@ -35,19 +35,23 @@ pub(super) struct Block<'a> {
 }
 
 impl Block<'_> {
-    /// Solves with the given weights, starting from `g`, and returns the step from it and
-    /// `trace((LᵀWL)⁻¹)`.
+    /// Solves with the weights that a light's differences from the model at `g` get, and returns
+    /// the step from `g`.
     ///
     /// Solving for the step and not for `g` refines what rounding spoilt before.
     #[inline(always)]
-    pub(super) fn step(&self, g: &[Lanes; 3], weights: &[Lanes]) -> ([Lanes; 3], Lanes) {
+    pub(super) fn step(
+        &self,
+        g: &[Lanes; 3],
+        weight: impl Fn(usize, &Lanes) -> Lanes,
+    ) -> [Lanes; 3] {
         let mut equations = NormalEquations::zero();
-        for ((row, sample), weight) in self.rows.iter().zip(self.samples).zip(weights) {
+        for (j, (row, sample)) in self.rows.iter().zip(self.samples).enumerate() {
             let model = shading(*row, g);
             let residual = lanes(|i| sample[i] - model[i]);
-            equations.add(*row, weight, &residual);
+            equations.add(*row, &weight(j, &residual), &residual);
         }
-        equations.solve()
+        equations.solve().0
     }
 
     /// Weighted least squares. The second step takes off what the rounding of the first left.
@@ -55,7 +59,7 @@ impl Block<'_> {
     pub(super) fn solve(&self, weights: &[Lanes]) -> [Lanes; 3] {
         let mut g = [[0.0; LANES]; 3];
         for _ in 0..2 {
-            let (step, _) = self.step(&g, weights);
+            let step = self.step(&g, |j, _| weights[j]);
             for (g, step) in g.iter_mut().zip(&step) {
                 for i in 0..LANES {
                     g[i] += step[i];
@@ -308,7 +312,7 @@ fn load<T: Copy + Into<f32>>(
             samples[i] = if seen { value } else { 0.0 };
             let belief = if saturated { SUSPECT } else { 1.0 };
             trust[i] = if seen { belief } else { 0.0 };
-            let candidate = if seen && !saturated { value } else { 0.0 };
+            let candidate = if seen & !saturated { value } else { 0.0 };
             brightest[i] = if candidate > brightest[i] { candidate } else { brightest[i] };
             observed[i] += if seen { 1.0 } else { 0.0 };
         }

@@ -10,7 +10,7 @@
 //! Twin of the entry point `l1` in `shaders/reweighted.wgsl`.
 
 use super::blocks::{Block, BlockSolution, BlockSolver, SUSPECT, advance, solve_blocks};
-use super::normal_equations::{LANES, Lanes, shading};
+use super::normal_equations::{LANES, Lanes, lanes, shading};
 use super::{Solution, SolverError};
 use crate::maps::{ImageStack, Lights};
 
@@ -55,23 +55,14 @@ impl L1 {
     }
 }
 
-/// Sets `weights` to `believed · scale / max(|r|, scale)`.
+/// `believed · scale / max(|r|, scale)`
 #[inline(always)]
-pub(super) fn weigh_by_inverse(
-    block: &Block<'_>,
-    g: &[Lanes; 3],
-    believed: &[Lanes],
-    scale: &Lanes,
-    weights: &mut [Lanes],
-) {
-    for (j, weight) in weights.iter_mut().enumerate() {
-        let (model, sample) = (shading(block.rows[j], g), &block.samples[j]);
-        for i in 0..LANES {
-            let residual = (sample[i] - model[i]).abs();
-            let larger = if residual > scale[i] { residual } else { scale[i] };
-            weight[i] = believed[j][i] * scale[i] / larger;
-        }
-    }
+pub(super) fn inverse_weight(believed: &Lanes, residual: &Lanes, scale: &Lanes) -> Lanes {
+    lanes(|i| {
+        let size = residual[i].abs();
+        let larger = if size > scale[i] { size } else { scale[i] };
+        believed[i] * scale[i] / larger
+    })
 }
 
 impl BlockSolver for L1 {
@@ -90,17 +81,15 @@ impl BlockSolver for L1 {
                 believed[i] = if trust[i] < factor { trust[i] } else { factor };
             }
         }
-        weights.copy_from_slice(believed);
-        let mut g = [[0.0; LANES]; 3];
+        let mut g = block.solve(believed);
         let mut active = [true; LANES];
         let tolerance = self.tolerance_deg.to_radians();
-        for _ in 0..=self.rounds {
-            let (step, _) = block.step(&g, weights);
+        for _ in 0..self.rounds {
+            let step = block.step(&g, |j, r| inverse_weight(&believed[j], r, &smoothing));
             advance(&mut g, &step, &mut active, tolerance);
             if !active.contains(&true) {
                 break;
             }
-            weigh_by_inverse(block, &g, believed, &smoothing, weights);
         }
         // For the report: the lights that lie within the scale of the differences count fully.
         let (mut sum, mut count) = ([0.0; LANES], [0.0; LANES]);
@@ -116,7 +105,11 @@ impl BlockSolver for L1 {
             let mean = sum[i] / count[i];
             scale[i] = if mean > scale[i] { mean } else { scale[i] };
         }
-        weigh_by_inverse(block, &g, believed, &scale, weights);
+        for (j, weight) in weights.iter_mut().enumerate() {
+            let (model, sample) = (shading(block.rows[j], &g), &block.samples[j]);
+            let residual = lanes(|i| sample[i] - model[i]);
+            *weight = inverse_weight(&believed[j], &residual, &scale);
+        }
         BlockSolution::of_weights(block, g, weights)
     }
 }

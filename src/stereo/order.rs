@@ -34,14 +34,17 @@ pub(super) fn sort_lanes(values: &mut [Lanes]) {
     }
 }
 
+/// Copies first: with both behind references the compiler sees branches where a minimum and a
+/// maximum are meant.
 #[inline(always)]
 fn exchange(a: &mut Lanes, b: &mut Lanes) {
+    let (x, y) = (*a, *b);
+    let (mut low, mut high) = (x, y);
     for i in 0..LANES {
-        let (x, y) = (a[i], b[i]);
-        let swap = y < x;
-        a[i] = if swap { y } else { x };
-        b[i] = if swap { x } else { y };
+        low[i] = if y[i] < x[i] { y[i] } else { x[i] };
+        high[i] = if y[i] < x[i] { x[i] } else { y[i] };
     }
+    (*a, *b) = (low, high);
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 //! Twin of the entry point `trimmed` in `shaders/reweighted.wgsl`.
 
 use super::blocks::{Block, BlockSolution, BlockSolver, SUSPECT, solve_blocks};
-use super::normal_equations::{LANES, Lanes, NormalEquations};
+use super::normal_equations::{LANES, Lanes, NormalEquations, lanes};
 use super::order::sort_lanes;
 use super::{Solution, SolverError};
 use crate::maps::{ImageStack, Lights};
@@ -96,11 +96,11 @@ impl Prepared {
         let mut equations = NormalEquations::zero();
         for (j, weight) in weights.iter_mut().enumerate() {
             let (sample, trust) = (&block.samples[j], &block.trust[j]);
-            for i in 0..LANES {
+            *weight = lanes(|i| {
                 let key = sample[i] * self.one_over_intensity[j];
-                let kept = key >= least[i] && key <= most[i];
-                weight[i] = if kept { trust[i] } else { trust[i] * SUSPECT };
-            }
+                let kept = (key >= least[i]) & (key <= most[i]);
+                trust[i] * if kept { 1.0 } else { SUSPECT }
+            });
             equations.add(block.rows[j], weight, sample);
         }
         equations.solve().1

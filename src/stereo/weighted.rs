@@ -21,8 +21,8 @@
 //! Twin of the entry point `weighted` in `shaders/reweighted.wgsl`.
 
 use super::blocks::{Block, BlockSolution, BlockSolver, SUSPECT, advance, solve_blocks};
-use super::l1::weigh_by_inverse;
-use super::normal_equations::{LANES, Lanes, shading};
+use super::l1::inverse_weight;
+use super::normal_equations::{LANES, Lanes, lanes, shading};
 use super::order::sort_lanes;
 use super::{Solution, SolverError, likely_noise};
 use crate::maps::{ImageStack, Lights};
@@ -95,13 +95,13 @@ impl Prepared {
         for (j, believed) in believed.iter_mut().enumerate() {
             let (sample, trust) = (&block.samples[j], &block.trust[j]);
             let one_over_fall = 1.0 / (self.options.white * block.white[j]).max(f32::MIN_POSITIVE);
-            for i in 0..LANES {
+            *believed = lanes(|i| {
                 let lit = (sample[i] * one_over_level[i] - 1.0).clamp(SUSPECT, 1.0);
                 let unsaturated =
                     ((block.white[j] - sample[i]) * one_over_fall).clamp(SUSPECT, 1.0);
                 let weight = if lit < unsaturated { lit } else { unsaturated };
-                believed[i] = if trust[i] < weight { trust[i] } else { weight };
-            }
+                if trust[i] < weight { trust[i] } else { weight }
+            });
         }
     }
 
@@ -132,7 +132,7 @@ impl Prepared {
         for (j, sorted) in sorted.iter_mut().enumerate() {
             let q = self.relative(block, j, g);
             for i in 0..LANES {
-                let counts = believed[j][i] >= 0.5 && q[i] >= 0.0;
+                let counts = (believed[j][i] >= 0.5) & (q[i] >= 0.0);
                 sorted[i] = if counts { q[i] } else { f32::INFINITY };
                 counted[i] += if counts { 1.0 } else { 0.0 };
             }
@@ -159,11 +159,11 @@ impl Prepared {
         let scale = self.one_over_sigma(block, g, believed, weights);
         for (j, weight) in weights.iter_mut().enumerate() {
             let q = self.relative(block, j, g);
-            for i in 0..LANES {
+            *weight = lanes(|i| {
                 let u = q[i] * scale[i];
                 let fall = 1.0 / (1.0 + u * u);
-                weight[i] = believed[j][i] * (fall * fall);
-            }
+                believed[j][i] * (fall * fall)
+            });
         }
     }
 }
@@ -180,14 +180,13 @@ impl BlockSolver for Prepared {
         let mut g = block.solve(believed);
         let least = [self.noise; LANES];
         for _ in 0..self.options.start_rounds {
-            weigh_by_inverse(block, &g, believed, &least, weights);
-            let (step, _) = block.step(&g, weights);
+            let step = block.step(&g, |j, r| inverse_weight(&believed[j], r, &least));
             advance(&mut g, &step, &mut [true; LANES], 0.0);
         }
         let mut active = [true; LANES];
         for _ in 0..self.options.rounds {
             self.weigh(block, &g, believed, weights);
-            let (step, _) = block.step(&g, weights);
+            let step = block.step(&g, |j, _| weights[j]);
             advance(&mut g, &step, &mut active, Weighted::TOLERANCE);
             if !active.contains(&true) {
                 break;
