@@ -143,10 +143,10 @@ fn shaded(
     let mut clean = vec![0; normals.size.area()];
     let mut values = Vec::new();
     for (j, direction) in lights.directions.iter().enumerate() {
-        for p in 0..normals.size.area() {
+        for (p, clean) in clean.iter_mut().enumerate() {
             let shade = ALBEDO * lights.intensities[j] * direction.dot(&normals.at(p));
             let more = extra(j, p);
-            clean[p] += usize::from(shade > LIT && more == 0.0);
+            *clean += usize::from(shade > LIT && more == 0.0);
             values.push(if shade > 0.0 { shade + more } else { 0.0 });
         }
     }

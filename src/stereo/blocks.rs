@@ -344,10 +344,10 @@ impl BlockSolution {
     #[inline(always)]
     fn maps(&self, block: &Block<'_>) -> [Lanes; 8] {
         let mut out = [[f32::NAN; LANES]; 8];
-        for i in 0..LANES {
+        for (i, observed) in block.observed.iter().enumerate() {
             let [x, y, z] = [self.g[0][i], self.g[1][i], self.g[2][i]];
             let squared = x * x + y * y + z * z;
-            let observed = block.observed[i] >= LEAST_OBSERVATIONS;
+            let observed = *observed >= LEAST_OBSERVATIONS;
             // A pixel without light is dark, but has no normal.
             let (solved, known) = (observed && squared > 0.0, observed && squared >= 0.0);
             let length = squared.sqrt();

@@ -19,7 +19,7 @@
 //! than four lights have better tests: `trimmed`, `weighted`, `l1`.
 
 use super::blocks::{Block, BlockSolution, BlockSolver, SUSPECT, solve_blocks};
-use super::normal_equations::{LANES, Lanes};
+use super::normal_equations::Lanes;
 use super::{Solution, SolverError, likely_noise};
 use crate::geometry::Vec3;
 use crate::maps::{ImageStack, Lights};
@@ -161,9 +161,9 @@ impl BlockSolver for Prepared {
         _spare: &mut [Lanes],
     ) -> BlockSolution {
         weights.copy_from_slice(block.trust);
-        for i in 0..LANES {
+        for (i, brightest) in block.brightest.iter().enumerate() {
             let samples: [f32; 4] = std::array::from_fn(|j| block.samples[j][i]);
-            let level = (self.options.shadow * block.brightest[i]).max(self.noise);
+            let level = (self.options.shadow * brightest).max(self.noise);
             let mut clean = true;
             for j in 0..4 {
                 if samples[j] <= level {

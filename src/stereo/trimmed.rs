@@ -131,8 +131,9 @@ impl BlockSolver for Prepared {
             let trace = self.weigh(block, sorted, &drops, weights);
             let mut changed = false;
             for i in 0..LANES {
-                // A NaN among the kept ones' is worse than anything; one of all cannot be mended.
-                if !(trace[i] <= limit * all[i]) && !all[i].is_nan() {
+                // NaN: the kept lights lie in a plane. Where all of them do nothing helps.
+                let noisy = trace[i].is_nan() || trace[i] > limit * all[i];
+                if noisy && !all[i].is_nan() {
                     changed |= put_back(&mut drops[i]);
                 }
             }

@@ -87,11 +87,10 @@ impl Prepared {
     /// Trust in each sample by its value alone.
     #[inline(always)]
     fn believe(&self, block: &Block<'_>, believed: &mut [Lanes]) {
-        let mut one_over_level = [0.0; LANES];
-        for i in 0..LANES {
+        let one_over_level = lanes(|i| {
             let level = self.options.shadow * block.brightest[i];
-            one_over_level[i] = 1.0 / if level > self.noise { level } else { self.noise };
-        }
+            1.0 / if level > self.noise { level } else { self.noise }
+        });
         for (j, believed) in believed.iter_mut().enumerate() {
             let (sample, trust) = (&block.samples[j], &block.trust[j]);
             let one_over_fall = 1.0 / (self.options.white * block.white[j]).max(f32::MIN_POSITIVE);
