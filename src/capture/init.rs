@@ -9,6 +9,7 @@ use super::photoface::{image_number, is_light_file, read_angles};
 use super::psm_images::read_counted_lights;
 use super::yaleb::light_in_name;
 use super::{CaptureError, folders};
+use crate::calibrate::{CalibratedLight, Calibration};
 use crate::io::{IoError, write_atomically};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ pub struct InitOptions {
 enum Place {
     Direction([f64; 3]),
     ZenithAzimuthDeg([f64; 2]),
+    PositionMm([f64; 3]),
     Unknown,
 }
 
@@ -41,7 +43,8 @@ struct Imported {
 
 /// Writes `folder/capture.toml`: one entry for each image in natural order (`im2` before `im10`).
 ///
-/// Lights are taken from the first of these that is there: `LightSource.*` (Photoface),
+/// Lights are taken from the first of these that is there: `lights.toml` (of `lumiface calibrate`),
+/// `LightSource.*` (Photoface),
 /// `light_directions.txt` with `filenames.txt` and `light_intensities.txt` where they are
 /// (DiLiGenT; three lines are taken as x, y and z of the lights), an `.lp` file, `lights.txt` (a
 /// count, then x y z), names like Yale B's. Without any, the directions are left empty, and
@@ -91,6 +94,9 @@ fn is_aside(path: &Path) -> bool {
 
 fn import(listing: &Listing, images: &[&PathBuf]) -> Result<Option<Imported>, CaptureError> {
     let imported = |lights, path: &Path| Some(Imported { lights, from: file_name(path) });
+    if let Some(path) = listing.file("lights.toml") {
+        return Ok(imported(import_calibration(path, images)?, path));
+    }
     if let Some(path) = listing.files.iter().find(|path| is_light_file(path)) {
         return Ok(imported(import_angles(path, images)?, path));
     }
@@ -136,6 +142,20 @@ fn shortest(value: f32) -> f64 {
 fn in_order(images: &[&PathBuf], places: impl Iterator<Item = Place>) -> Vec<Light> {
     let light = |(path, place): (&&PathBuf, Place)| Light { place, ..unknown(path) };
     images.iter().zip(places).map(light).collect()
+}
+
+fn import_calibration(path: &Path, images: &[&PathBuf]) -> Result<Vec<Light>, CaptureError> {
+    let calibrated = Calibration::read(path)?.lights;
+    same_count(path, (calibrated.len(), "lights"), (images.len(), "images beside it"))?;
+    let light = |(image, light): (&&PathBuf, CalibratedLight)| Light {
+        place: match light.position_mm {
+            Some(position) => Place::PositionMm(position.map(shortest)),
+            None => Place::Direction(light.direction.map(shortest)),
+        },
+        intensity: Some([light.intensity; 3]),
+        ..unknown(image)
+    };
+    Ok(images.iter().zip(calibrated).map(light).collect())
 }
 
 fn import_angles(path: &Path, images: &[&PathBuf]) -> Result<Vec<Light>, CaptureError> {
@@ -242,6 +262,7 @@ fn compose(
         let place = match light.place {
             Place::Direction([x, y, z]) => format!("direction = [{x:?}, {y:?}, {z:?}]"),
             Place::ZenithAzimuthDeg([z, a]) => format!("zenith_azimuth_deg = [{z:?}, {a:?}]"),
+            Place::PositionMm([x, y, z]) => format!("position_mm = [{x:?}, {y:?}, {z:?}]"),
             Place::Unknown => "direction = []".to_string(),
         };
         let image = quoted(&light.image);

@@ -3,10 +3,10 @@
 use super::judge::{Ranges, unusable_reason};
 use super::prepare::Preparation;
 use super::{Capture, CaptureError, CaptureSource, MAX_CONDITION_NUMBER};
-use crate::io::{LUMINANCE, Photo, read_mask, read_photo};
-use crate::maps::{Lights, Mask, NearLights, Size};
+use crate::io::{LUMINANCE, Photo, Transfer, read_mask, read_photo};
+use crate::maps::{ImageStack, Lights, Mask, NearLights, Size};
 use rayon::prelude::*;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 impl CaptureSource {
     /// Reads the images, leaves out those that are missing, unreadable, black or saturated, and
@@ -135,6 +135,28 @@ impl CaptureSource {
         };
         (lights, near)
     }
+}
+
+/// Reads images of one size as one grey stack, as they are needed for a calibration: every one of
+/// them, in their order.
+///
+/// # Errors
+/// An image that is missing, unreadable or of another size than the first; no image at all.
+pub fn read_images(paths: &[PathBuf], transfer: Transfer) -> Result<ImageStack, CaptureError> {
+    let photos = paths
+        .par_iter()
+        .map(|path| Ok(read_photo(path, transfer)?))
+        .collect::<Result<Vec<Photo>, CaptureError>>()?;
+    let Some(first) = photos.first() else {
+        return Err(CaptureError::malformed(Path::new("images"), "none given; name one per light"));
+    };
+    let size = first.size;
+    for (path, photo) in paths.iter().zip(&photos) {
+        same_size(path, "image", photo.size, size)?;
+    }
+    let ranges = Ranges::of(photos.iter());
+    let (images, _) = Preparation { ranges, ambient: None, divisors: None }.stacks(size, photos);
+    Ok(images)
 }
 
 fn luminance_of(rgb: &[f32; 3]) -> f32 {

@@ -24,6 +24,7 @@ pub use capture_toml::CAPTURE_FILE;
 pub use init::{InitOptions, init_capture};
 pub use labels::{LABEL_COLUMNS, Labels, read_label_table};
 pub use layout::{DetectedLayout, Layout, detect_layout};
+pub use load::read_images;
 pub use yaleb::YaleBRecipe;
 
 use crate::geometry::Camera;
@@ -287,6 +288,22 @@ pub struct Capture {
     pub mask: Option<Mask>,
     pub camera: Option<Camera>,
     pub near: Option<NearLights>,
+}
+
+impl Capture {
+    /// Grey images and their lights, of which nothing else is known.
+    pub fn new(images: ImageStack, lights: Lights) -> Self {
+        Self {
+            images,
+            lights,
+            files: Vec::new(),
+            dropped: Vec::new(),
+            colour: None,
+            mask: None,
+            camera: None,
+            near: None,
+        }
+    }
 }
 
 #[cfg(test)]

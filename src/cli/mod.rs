@@ -1,17 +1,21 @@
 //! The command line: arguments, progress, messages. Results go to stdout, progress and problems
 //! to stderr.
 
+mod calibrate;
 mod progress;
+mod stages;
 
 use crate::capture::{Layout, LayoutOptions, YaleBRecipe};
 use crate::config::{ConfigError, read_toml};
 use crate::dataset::Part;
 use crate::eval::{Enrolment, Evaluation};
 use crate::gpu::{DeviceRequest, choose_adapter, list_adapters};
+use crate::io::MapCompression;
 use crate::pipeline::{
     Baseline, EvaluateOptions, PreprocessOptions, TrainOptions, demo, evaluate, preprocess,
     read_train_config, train,
 };
+use crate::reconstruct::{Integrator, ReconstructOptions, Solver};
 use crate::report::evaluation_table;
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -31,6 +35,8 @@ macro_rules! say {
         }
     };
 }
+
+use say;
 
 /// A test holds them against the lock file.
 const BURN_VERSION: &str = "0.22.1";
@@ -58,12 +64,27 @@ struct Arguments {
 enum Command {
     /// Solve lit captures for normals, albedo and depth
     ///
-    /// Solves `I = ρ n·l` by least squares per pixel and integrates the normals to depth.
+    /// Brings the frames onto each other, solves for albedo and normals per pixel and integrates
+    /// the normals to depth.
     ///
-    /// Writes per capture OUT/ID/SESSION/{normals,albedo,depth,residual}.exr, mask.png and
-    /// preview.png, and OUT/manifest.csv. Captures that are there and unchanged are skipped, so an
-    /// interrupted run is completed by the same command.
+    /// Writes per capture OUT/ID/SESSION/{normals,albedo,depth,residual,confidence}.exr, mask.png,
+    /// preview.png and quality.json, and OUT/manifest.csv. Captures that are there and unchanged
+    /// are skipped, so an interrupted run is completed by the same command.
     Preprocess(PreprocessArguments),
+    /// Show what is wrong with captures, and their maps, as one HTML file
+    Inspect(stages::InspectArguments),
+    /// Describe a capture of your own rig
+    #[command(subcommand)]
+    Capture(stages::CaptureCommand),
+    /// Find light directions, positions and intensities
+    #[command(subcommand)]
+    Calibrate(calibrate::CalibrateCommand),
+    /// Integrate a normal map from anywhere to depth or a mesh
+    Integrate(stages::IntegrateArguments),
+    /// Light a solved face anew
+    Relight(stages::RelightArguments),
+    /// Write a solved face as a mesh with its albedo
+    Mesh(stages::MeshArguments),
     /// Train the multi-task network on one modality
     ///
     /// Trains on the maps that `preprocess` made. The run folder holds the resolved configuration,
@@ -94,8 +115,8 @@ enum Command {
 struct PreprocessArguments {
     /// Root folder of the data set
     root: PathBuf,
-    /// How it is laid out: yaleb (file names carry the light) or photoface (id/session/im0..3)
-    #[arg(long)]
+    /// How it is laid out: auto (look), yaleb, photoface, diligent, psmimages, lp or capture-toml
+    #[arg(long, default_value = "auto")]
     layout: Layout,
     /// How sessions are made from single images (yaleb only) [default: four disjoint lights]
     #[arg(long, value_name = "TOML")]
@@ -106,6 +127,20 @@ struct PreprocessArguments {
     /// Folder for the maps and the manifest
     #[arg(long)]
     out: PathBuf,
+    /// auto, least-squares, least-squares-ambient, weighted, trimmed, l1, four-light,
+    /// sparse-bayesian, low-rank or near-light
+    #[arg(long, default_value = "auto")]
+    solver: Solver,
+    /// poisson (masked), bilateral (masked, keeps discontinuities), poisson-dct or
+    /// frankot-chellappa
+    #[arg(long, default_value = "poisson")]
+    integrator: Integrator,
+    /// Leave frames where they are: the subject and the camera stood still
+    #[arg(long)]
+    no_registration: bool,
+    /// Write the float maps with ZIP: about half the size, several times slower
+    #[arg(long)]
+    compress: bool,
     /// auto, cpu, gpu or gpu:NAME
     #[arg(long, default_value = "auto")]
     device: DeviceRequest,
@@ -190,6 +225,12 @@ pub fn main() -> ExitCode {
 fn run(arguments: Arguments) -> anyhow::Result<u8> {
     match arguments.command {
         Command::Preprocess(arguments) => run_preprocess(arguments),
+        Command::Inspect(arguments) => stages::run_inspect(arguments),
+        Command::Capture(command) => stages::run_capture(command),
+        Command::Calibrate(command) => calibrate::run(command),
+        Command::Integrate(arguments) => stages::run_integrate(arguments),
+        Command::Relight(arguments) => stages::run_relight(arguments),
+        Command::Mesh(arguments) => stages::run_mesh(arguments),
         Command::Train(arguments) => run_train(arguments),
         Command::Evaluate(arguments) => run_evaluate(arguments),
         Command::Demo(arguments) => run_demo(arguments),
@@ -204,10 +245,11 @@ fn run(arguments: Arguments) -> anyhow::Result<u8> {
 }
 
 fn run_preprocess(arguments: PreprocessArguments) -> anyhow::Result<u8> {
-    if arguments.recipe.is_some() && arguments.layout != Layout::YaleB {
+    let may_be = |layout| arguments.layout == layout || arguments.layout == Layout::Auto;
+    if arguments.recipe.is_some() && !may_be(Layout::YaleB) {
         wrong_usage("--recipe makes sessions of the layout yaleb only; leave it out");
     }
-    if arguments.labels.is_some() && arguments.layout != Layout::Photoface {
+    if arguments.labels.is_some() && !may_be(Layout::Photoface) {
         wrong_usage("--labels belongs to the layout photoface; leave it out");
     }
     let recipe = match &arguments.recipe {
@@ -224,6 +266,12 @@ fn run_preprocess(arguments: PreprocessArguments) -> anyhow::Result<u8> {
         root: arguments.root,
         layout: arguments.layout,
         layout_options: LayoutOptions { recipe, labels: arguments.labels },
+        reconstruct: ReconstructOptions {
+            solver: arguments.solver,
+            integrator: arguments.integrator,
+            keep_drift: arguments.no_registration,
+        },
+        compression: if arguments.compress { MapCompression::Zip } else { MapCompression::None },
         out: arguments.out,
         device: arguments.device,
         force: arguments.force,

@@ -88,6 +88,21 @@ impl StagedFolder {
         self.temporary.join(file_name)
     }
 
+    /// Name and size in bytes of each file written so far, in order of name.
+    pub fn file_sizes(&self) -> Result<Vec<(String, u64)>, IoError> {
+        let fail = |e| IoError::from_system(&self.temporary, e);
+        let mut sizes = fs::read_dir(&self.temporary)
+            .map_err(fail)?
+            .map(|entry| {
+                let entry = entry.map_err(fail)?;
+                let bytes = entry.metadata().map_err(fail)?.len();
+                Ok((entry.file_name().to_string_lossy().into_owned(), bytes))
+            })
+            .collect::<Result<Vec<_>, IoError>>()?;
+        sizes.sort();
+        Ok(sizes)
+    }
+
     /// Puts the folder in place of `target`.
     pub fn commit(mut self) -> Result<(), IoError> {
         let fail = |e| IoError::from_system(&self.target, e);

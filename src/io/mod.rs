@@ -4,13 +4,17 @@ mod atomic;
 mod decode;
 mod exr_map;
 mod mesh;
+mod normal_image;
 mod photo;
 mod picture;
 
 pub use atomic::{FolderLock, StagedFolder, TEMPORARY_PREFIX, write_atomically};
 pub use decode::image_size;
-pub use exr_map::{read_normals, read_plane, write_normals, write_plane};
+pub use exr_map::{
+    MapCompression, read_normals, read_plane, read_rgb, write_normals, write_plane, write_rgb,
+};
 pub use mesh::{Albedo, Mesh, orthographic_positions, perspective_positions, write_mesh};
+pub use normal_image::{YAxis, read_camera, read_normal_image};
 pub use photo::{GreyImage, LUMINANCE, Photo, Transfer, luminance, read_grey, read_photo};
 pub use picture::{Picture, read_mask, read_picture, write_grey, write_mask};
 

@@ -30,6 +30,19 @@ pub enum Transfer {
     Srgb,
 }
 
+impl Transfer {
+    pub const NAMES: [(&str, Transfer); 3] =
+        [("by-format", Transfer::ByFormat), ("linear", Transfer::Linear), ("srgb", Transfer::Srgb)];
+}
+
+impl std::str::FromStr for Transfer {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        crate::config::parse_name("transfer function", name, &Self::NAMES)
+    }
+}
+
 /// One image in linear light.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Photo {
@@ -306,7 +319,7 @@ mod tests {
             assert!((photo.grey.get(0) - want).abs() < 1e-6);
         }
         let plane = crate::maps::Plane::new(Size::new(1, 2), vec![0.25, f32::INFINITY]);
-        super::super::write_plane(&at(&folder, "y.exr"), &plane).unwrap();
+        super::super::write_plane(&at(&folder, "y.exr"), &plane, Default::default()).unwrap();
         let photo = read_photo(&at(&folder, "y.exr"), Transfer::ByFormat).unwrap();
         assert!(photo.grey.get(0) == 0.25 && photo.grey.get(1).is_nan() && photo.colour.is_none());
     }

@@ -2,20 +2,52 @@
 //! nothing, so that a terminal, a test or another program can drive them alike.
 
 mod baseline;
+mod calibrate;
 mod demo;
 mod evaluate;
+mod integrate;
 mod preprocess;
+mod surface;
 mod train;
 
 pub use baseline::Baseline;
+pub use calibrate::{CalibrateOptions, CalibrationTarget, SphereOutline, calibrate};
 pub use demo::{DemoError, DemoSummary, demo};
 pub use evaluate::{EvaluateError, EvaluateOptions, EvaluateSummary, evaluate};
+pub use integrate::{IntegrateOptions, IntegrateSummary, integrate};
 pub use preprocess::{PreprocessError, PreprocessOptions, PreprocessSummary, preprocess};
+pub use surface::{MeshOptions, RelightOptions, inspect, mesh, relight};
 pub use train::{TrainOptions, TrainRunError, read_train_config, train};
 
+use crate::calibrate::CalibrateError;
+use crate::capture::CaptureError;
 use crate::gpu::{AdapterChoice, DeviceRequest, Gpu, GpuError, choose_adapter, list_adapters};
+use crate::io::IoError;
 use crate::reconstruct::Compute;
 use crate::train::TrainEvent;
+use std::path::{Path, PathBuf};
+
+/// Why a command that runs one stage alone failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// Options that do not go together.
+    #[error("{0}")]
+    Usage(String),
+    #[error("{path}: {reason}", path = .path.display())]
+    Unusable { path: PathBuf, reason: String },
+    #[error(transparent)]
+    Io(#[from] IoError),
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    #[error(transparent)]
+    Calibrate(#[from] CalibrateError),
+}
+
+impl StageError {
+    fn unusable(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Unusable { path: path.to_path_buf(), reason: reason.into() }
+    }
+}
 
 /// What happens while a command works.
 #[derive(Clone, Debug)]
@@ -28,6 +60,10 @@ pub enum Event {
     /// A command of several jobs begins the next.
     StageStarted {
         name: String,
+    },
+    /// The layout that `auto` came to, and why.
+    LayoutDetected {
+        reason: String,
     },
     /// So many captures will be looked at.
     CapturesFound {

@@ -1,0 +1,166 @@
+//! `integrate`: a normal map from anywhere → depth and meshes.
+
+use super::StageError;
+use crate::geometry::Camera;
+use crate::integrate::{BilateralOptions, distance_along_axis};
+use crate::io::{
+    Albedo, MapCompression, Mesh, YAxis, orthographic_positions, perspective_positions,
+    read_camera, read_mask, read_normal_image, read_plane, read_rgb, write_mesh, write_plane,
+};
+use crate::maps::{AlbedoMap, DepthMap, NormalMap, Plane, Size};
+use crate::reconstruct::Integrator;
+use std::path::{Path, PathBuf};
+
+#[derive(Clone, Debug)]
+pub struct IntegrateOptions {
+    pub normals: PathBuf,
+    /// White where the surface is; without one, wherever there is a normal.
+    pub mask: Option<PathBuf>,
+    /// Matrix K of a perspective camera.
+    pub camera: Option<PathBuf>,
+    pub integrator: Integrator,
+    pub bilateral: BilateralOptions,
+    pub y_axis: YAxis,
+    /// Albedo EXR for a mesh's vertices, grey or colour.
+    pub albedo: Option<PathBuf>,
+    /// `.exr`, `.ply`, `.obj`, `.glb`.
+    pub outputs: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct IntegrateSummary {
+    /// Pixels with a depth.
+    pub pixels: usize,
+    /// What the numbers of the depth file are.
+    pub unit: &'static str,
+}
+
+/// Integrates a normal map and writes depth and meshes.
+///
+/// Depth is toward the camera in pixels, mean zero; with a camera it is the distance along the
+/// optical axis relative to its mean.
+///
+/// # Errors
+/// Unreadable input, sizes that differ, an integrator that cannot use the camera, or an output
+/// of an unknown kind; nothing is written then.
+pub fn integrate(options: &IntegrateOptions) -> Result<IntegrateSummary, StageError> {
+    for path in &options.outputs {
+        OutputKind::of(path)?;
+    }
+    let normals = read_normal_image(&options.normals, options.y_axis)?;
+    let size = normals.size;
+    let mask = match &options.mask {
+        Some(path) => of_size(path, read_mask(path)?, size)?,
+        None => Plane::new(size, normals.z().iter().map(|z| !z.is_nan()).collect()),
+    };
+    if mask.count() == 0 {
+        let path = options.mask.as_ref().unwrap_or(&options.normals);
+        return Err(StageError::unusable(path, "the mask is empty; white is where the surface is"));
+    }
+    let camera = options.camera.as_ref().map(|path| read_camera(path)).transpose()?;
+    if camera.is_some() && !options.integrator.knows_perspective() {
+        return Err(StageError::Usage(format!(
+            "{} has no perspective; leave --camera out or take poisson or bilateral",
+            options.integrator
+        )));
+    }
+    let albedo = options.albedo.as_ref().map(|path| read_albedo(path, size)).transpose()?;
+    let depth = options.integrator.integrate(&normals, &mask, camera.as_ref(), &options.bilateral);
+    let surface = Surface {
+        normals: &normals.clone().masked(&mask),
+        depth: &depth,
+        camera: camera.as_ref(),
+        albedo: albedo.as_deref(),
+    };
+    for path in &options.outputs {
+        surface.write(path)?;
+    }
+    Ok(IntegrateSummary {
+        pixels: mask.count(),
+        unit: match camera {
+            None => "depth toward the camera in pixels, mean zero",
+            Some(_) => "distance along the optical axis, mean 1",
+        },
+    })
+}
+
+/// What an output file is, by its extension.
+#[derive(Clone, Copy, PartialEq)]
+enum OutputKind {
+    Depth,
+    Mesh,
+}
+
+impl OutputKind {
+    fn of(path: &Path) -> Result<Self, StageError> {
+        let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+        match extension.as_str() {
+            "exr" => Ok(Self::Depth),
+            "ply" | "obj" | "glb" => Ok(Self::Mesh),
+            _ => Err(StageError::Usage(format!(
+                "{}: let the output end in .exr (depth) or .ply, .obj, .glb (mesh)",
+                path.display()
+            ))),
+        }
+    }
+}
+
+/// A solved surface on its way to a file.
+pub(super) struct Surface<'a> {
+    pub(super) normals: &'a NormalMap,
+    pub(super) depth: &'a DepthMap,
+    pub(super) camera: Option<&'a Camera>,
+    /// One plane (grey) or three (R, G, B).
+    pub(super) albedo: Option<&'a [AlbedoMap]>,
+}
+
+impl Surface<'_> {
+    fn write(&self, path: &Path) -> Result<(), StageError> {
+        match OutputKind::of(path)? {
+            OutputKind::Mesh => self.write_mesh(path),
+            OutputKind::Depth => {
+                let compression = MapCompression::None;
+                match self.camera {
+                    None => write_plane(path, self.depth, compression)?,
+                    Some(camera) => {
+                        write_plane(path, &distance_along_axis(self.depth, camera), compression)?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn write_mesh(&self, path: &Path) -> Result<(), StageError> {
+        let positions = match self.camera {
+            None => orthographic_positions(self.depth),
+            Some(camera) => perspective_positions(&distance_along_axis(self.depth, camera), camera),
+        };
+        let albedo = self.albedo.and_then(|planes| match planes {
+            [grey] => Some(Albedo::Grey(grey)),
+            [r, g, b] => Some(Albedo::Rgb([r, g, b])),
+            _ => None,
+        });
+        let mesh = Mesh::from_grid(&positions, Some(self.normals), albedo, None);
+        Ok(write_mesh(path, &mesh)?)
+    }
+}
+
+/// An albedo EXR: channel Y, or R, G, B.
+fn read_albedo(path: &Path, size: Size) -> Result<Vec<AlbedoMap>, StageError> {
+    let planes = match read_plane(path) {
+        Ok(grey) => vec![grey],
+        Err(_) => read_rgb(path)?.into(),
+    };
+    planes.into_iter().map(|plane| of_size(path, plane, size)).collect()
+}
+
+fn of_size<T>(path: &Path, plane: Plane<T>, size: Size) -> Result<Plane<T>, StageError> {
+    if plane.size == size {
+        return Ok(plane);
+    }
+    Err(StageError::unusable(
+        path,
+        format!("is {}, the normals are {size}; give one of their size", plane.size),
+    ))
+}
