@@ -233,6 +233,15 @@ impl ImageStack {
         self
     }
 
+    /// The stack with a constant taken off every value, given as a share of full scale. A
+    /// saturated value stays at its saturation level.
+    pub fn minus(&self, level: f32) -> Self {
+        let (mut values, mut white) = self.to_shares();
+        values.iter_mut().for_each(|v| *v -= level);
+        white.iter_mut().for_each(|w| *w -= level);
+        Self { size: self.size, count: self.count, pixels: Pixels::F32(values), white }
+    }
+
     /// The values as shares of full scale, (k, h, w) row-major, and the saturation levels in the
     /// same unit.
     pub fn to_shares(&self) -> (Vec<f32>, Vec<f32>) {

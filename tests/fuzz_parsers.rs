@@ -262,5 +262,5 @@ fn damaged_float_images() {
     survive_image("c.tiff", |path| float.save(path).unwrap());
     survive_image("c.exr", |path| float.save(path).unwrap());
     let plane = Plane::from_fn(Size::new(5, 7), |r, c| (r * c) as f32);
-    survive_image("y.exr", |path| write_plane(path, &plane).unwrap());
+    survive_image("y.exr", |path| write_plane(path, &plane, Default::default()).unwrap());
 }

@@ -2,11 +2,12 @@
 
 mod support;
 
+use lumiface::capture::Capture;
 use lumiface::geometry::{Vec3, angle_between_deg, light_from_zenith_azimuth};
 use lumiface::gpu::Gpu;
 use lumiface::integrate::frankot_chellappa;
 use lumiface::maps::{ImageStack, Lights, Mask, NormalMap, Pixels, Plane, Size};
-use lumiface::reconstruct::{Compute, reconstruct};
+use lumiface::reconstruct::{Compute, ReconstructOptions, Solver, reconstruct};
 use lumiface::stereo::LeastSquares;
 use lumiface::synth::{Scene, render};
 
@@ -149,14 +150,17 @@ fn a_rendered_face_gives_the_same_maps_on_both_sides() {
     let Some(gpu) = support::any_gpu() else { return };
     let rendering = render(&Scene::sample(5, 0, Size::new(160, 150)));
     let gpu = Compute::Gpu(Box::new(gpu));
-    let on_gpu = reconstruct(&rendering.images, &rendering.lights, &gpu).unwrap();
-    let on_cpu = reconstruct(&rendering.images, &rendering.lights, &Compute::Cpu).unwrap();
+    let capture = Capture::new(rendering.images, rendering.lights);
+    let options = ReconstructOptions { solver: Solver::LeastSquares, ..Default::default() };
+    let on_gpu = reconstruct(&capture, &options, &gpu).unwrap();
+    let on_cpu = reconstruct(&capture, &options, &Compute::Cpu).unwrap();
     assert_eq!(on_gpu.mask, on_cpu.mask);
     assert!(on_cpu.mask.count() > 5_000, "{} pixels of face", on_cpu.mask.count());
     assert_normals(&on_gpu.normals, &on_cpu.normals);
     assert_planes("albedo", &on_gpu.albedo, &on_cpu.albedo);
     assert_planes("depth", &on_gpu.depth, &on_cpu.depth);
     assert_planes("residual", &on_gpu.residual, &on_cpu.residual);
+    assert_planes("confidence", &on_gpu.confidence, &on_cpu.confidence);
 }
 
 #[test]

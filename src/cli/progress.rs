@@ -26,6 +26,7 @@ impl Progress {
             }
             Event::EmbeddingsReady { count } => eprintln!("compared {count} captures"),
             Event::DeviceChosen { name, reason } => eprintln!("device: {name} ({reason})"),
+            Event::LayoutDetected { reason } => eprintln!("{reason}"),
             Event::CapturesFound { total } => {
                 *bar = Some(styled(
                     total,

@@ -53,6 +53,26 @@ pub fn did_you_mean(unknown: &str, known: &[&str]) -> String {
         .map_or_else(String::new, |(_, name)| format!(" (did you mean `{name}`?)"))
 }
 
+/// The value of a name from a closed list, or a line that lists the names.
+pub fn parse_name<T: Copy>(what: &str, name: &str, known: &[(&str, T)]) -> Result<T, String> {
+    known.iter().find(|(n, _)| *n == name).map(|(_, value)| *value).ok_or_else(|| {
+        let names: Vec<&str> = known.iter().map(|(n, _)| *n).collect();
+        format!(
+            "unknown {what} `{name}`{}; known: {}",
+            did_you_mean(name, &names),
+            names.join(", ")
+        )
+    })
+}
+
+/// The name of a value from a closed list.
+///
+/// # Panics
+/// If the list lacks the value.
+pub fn name_of<T: Copy + PartialEq>(value: T, known: &[(&'static str, T)]) -> &'static str {
+    known.iter().find(|(_, v)| *v == value).map(|(n, _)| *n).expect("every value has a name")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,18 +6,20 @@ use std::path::{Path, PathBuf};
 
 pub const MANIFEST_FILE: &str = "manifest.csv";
 
-const COLUMNS: [&str; 16] = [
+const COLUMNS: [&str; 18] = [
     "id",
     "session",
     "normals",
     "albedo",
     "depth",
     "residual",
+    "confidence",
     "mask",
     "preview",
     "height",
     "width",
     "lights",
+    "solver",
     "condition_number",
     "depth_unit",
     "training_only",
@@ -37,6 +39,8 @@ pub struct ManifestRow {
     pub width: usize,
     /// Images that were solved.
     pub lights: usize,
+    /// Name of the solver that did the work.
+    pub solver: String,
     pub condition_number: f64,
     /// Shares lit images with other captures of the person, so it is never enrolled nor a probe.
     pub training_only: bool,
@@ -51,9 +55,14 @@ pub mod files {
     pub const ALBEDO: &str = "albedo.exr";
     pub const DEPTH: &str = "depth.exr";
     pub const RESIDUAL: &str = "residual.exr";
+    pub const CONFIDENCE: &str = "confidence.exr";
     pub const MASK: &str = "mask.png";
     pub const PREVIEW: &str = "preview.png";
-    pub const ALL: [&str; 6] = [NORMALS, ALBEDO, DEPTH, RESIDUAL, MASK, PREVIEW];
+    /// What every capture has, in the order of the manifest's columns.
+    pub const ALL: [&str; 7] = [NORMALS, ALBEDO, DEPTH, RESIDUAL, CONFIDENCE, MASK, PREVIEW];
+    /// Only where the images have colour.
+    pub const ALBEDO_RGB: &str = "albedo_rgb.exr";
+    pub const QUALITY: &str = "quality.json";
 }
 
 /// Unit of `depth.exr` under an orthographic camera of unknown scale: one image pixel.
@@ -94,6 +103,7 @@ impl Manifest {
                 row.height.to_string(),
                 row.width.to_string(),
                 row.lights.to_string(),
+                row.solver.clone(),
                 format!("{:.3}", row.condition_number),
                 DEPTH_UNIT.to_string(),
                 (if row.training_only { "yes" } else { "no" }).to_string(),
@@ -143,13 +153,14 @@ impl Manifest {
             height,
             width,
             lights,
+            solver,
             condition,
             _,
             training_only,
             images,
             warnings,
         ] = at;
-        let maps = [normals, at[3], at[4], at[5], at[6], at[7]];
+        let maps = [normals, at[3], at[4], at[5], at[6], at[7], at[8]];
         let mut names = std::collections::BTreeSet::new();
         let mut rows = Vec::new();
         for (number, record) in table.records().enumerate() {
@@ -201,6 +212,7 @@ impl Manifest {
                 height: number(height)? as usize,
                 width: number(width)? as usize,
                 lights: number(lights)? as usize,
+                solver: record[solver].to_string(),
                 condition_number: number(condition)?,
                 training_only,
                 images: list(images)?.into_iter().map(PathBuf::from).collect(),
@@ -238,6 +250,7 @@ mod tests {
             height: 192,
             width: 168,
             lights: 4,
+            solver: "weighted".into(),
             condition_number: 2.5,
             training_only: session == "b",
             images: vec!["a, b/im0.png".into(), "im1.png".into()],

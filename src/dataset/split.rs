@@ -135,6 +135,7 @@ mod tests {
             height: 1,
             width: 1,
             lights: 4,
+            solver: "least-squares".into(),
             condition_number: 1.0,
             training_only: false,
             images: vec![],

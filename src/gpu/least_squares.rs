@@ -170,7 +170,11 @@ pub(super) fn raw_bytes(images: &ImageStack) -> (u32, usize, Vec<u8>) {
 }
 
 /// The bytes of (k, area) values with each image padded to `4 * quads` values.
-pub(super) fn padded_bytes<T: bytemuck::NoUninit>(values: &[T], area: usize, quads: usize) -> Vec<u8> {
+pub(super) fn padded_bytes<T: bytemuck::NoUninit>(
+    values: &[T],
+    area: usize,
+    quads: usize,
+) -> Vec<u8> {
     let value_bytes = size_of::<T>();
     if area == 4 * quads {
         return bytemuck::cast_slice(values).to_vec();

@@ -8,9 +8,9 @@ mod adapter;
 mod buffers;
 mod frankot_chellappa;
 mod least_squares;
+mod least_squares_ambient;
 mod near_light;
 mod poisson;
-mod least_squares_ambient;
 #[cfg(test)]
 mod reflection;
 mod reweighted;
@@ -18,9 +18,9 @@ mod reweighted;
 pub use adapter::{AdapterChoice, AdapterSummary, DeviceRequest, choose_adapter, list_adapters};
 pub use frankot_chellappa::FrankotChellappaKernel;
 pub use least_squares::{LeastSquaresKernel, PreparedStack, SurfaceBuffers};
+pub use least_squares_ambient::{LeastSquaresAmbientKernel, PreparedAmbient};
 pub use near_light::{NearLightGpuError, NearLightKernel, PreparedNearLight};
 pub use poisson::PoissonKernel;
-pub use least_squares_ambient::{LeastSquaresAmbientKernel, PreparedAmbient};
 pub use reweighted::{PreparedReweighted, Reweighted, ReweightedKernel, SolutionBuffers};
 
 pub(crate) use burn::tensor::wgpu::wgpu;

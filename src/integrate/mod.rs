@@ -5,8 +5,8 @@
 //! determined: the mean over the mask is set to zero.
 
 mod bilateral;
-mod cosine;
 mod components;
+mod cosine;
 mod frankot_chellappa;
 mod gradients;
 mod integrability;
@@ -19,10 +19,10 @@ mod wide;
 pub use bilateral::{BilateralOptions, MAX_SLOPE_BILATERAL, bilateral};
 pub use frankot_chellappa::frankot_chellappa;
 pub use gradients::distance_along_axis;
-pub use integrability::{integrability_residual, mean_integrability_residual};
-pub use poisson::poisson;
 pub(crate) use gradients::{Facets, HOLE_WEIGHT};
+pub use integrability::{integrability_residual, mean_integrability_residual};
 pub(crate) use multigrid::{COARSEST_SWEEPS, DAMPING, SWEEPS};
+pub use poisson::poisson;
 pub(crate) use poisson::{MOST_ITERATIONS, TOLERANCE};
 pub use poisson_dct::poisson_dct;
 pub use slopes::centre_depth;

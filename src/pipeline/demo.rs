@@ -8,7 +8,8 @@ use crate::capture::{Layout, LayoutOptions};
 use crate::dataset::{Manifest, Part, files};
 use crate::eval::Enrolment;
 use crate::gpu::DeviceRequest;
-use crate::io::{FolderLock, IoError, read_picture, write_atomically};
+use crate::io::{FolderLock, IoError, MapCompression, read_picture, write_atomically};
+use crate::reconstruct::ReconstructOptions;
 use crate::report::stacked;
 use crate::synth::{SET_FILE, SynthSet};
 use crate::train::TrainConfig;
@@ -71,6 +72,8 @@ pub fn demo(
             root: captures.clone(),
             layout: Layout::Photoface,
             layout_options: LayoutOptions::default(),
+            reconstruct: ReconstructOptions::default(),
+            compression: MapCompression::None,
             out: maps.clone(),
             device: device.clone(),
             force: false,

@@ -9,10 +9,13 @@ use crate::capture::{Capture, CaptureError, CaptureSource, Layout, LayoutOptions
 use crate::dataset::{Manifest, ManifestRow, files};
 use crate::gpu::{DeviceRequest, GpuError};
 use crate::io::{
-    FolderLock, IoError, StagedFolder, remove_file, write_atomically, write_mask, write_normals,
-    write_plane,
+    FolderLock, IoError, MapCompression, StagedFolder, remove_file, write_atomically, write_mask,
+    write_normals, write_plane, write_rgb,
 };
-use crate::reconstruct::{Compute, ReconstructError, Reconstruction, reconstruct};
+use crate::quality::{CaptureQuality, QualityInput, assess};
+use crate::reconstruct::{
+    Compute, ReconstructError, ReconstructOptions, Reconstruction, reconstruct,
+};
 use crate::report::preview;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -20,7 +23,7 @@ use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 /// Raised whenever the same input gives other maps, so that old ones are made anew.
-const MAPS_VERSION: u32 = 1;
+const MAPS_VERSION: u32 = 2;
 const RECORD_FILE: &str = "capture.json";
 const PROBLEMS_FILE: &str = "problems.txt";
 
@@ -30,6 +33,8 @@ pub struct PreprocessOptions {
     pub root: PathBuf,
     pub layout: Layout,
     pub layout_options: LayoutOptions,
+    pub reconstruct: ReconstructOptions,
+    pub compression: MapCompression,
     /// Folder for maps and manifest.
     pub out: PathBuf,
     pub device: DeviceRequest,
@@ -76,10 +81,36 @@ enum OneError {
 struct Record {
     fingerprint: String,
     row: ManifestRow,
+    how: How,
     /// Unusable images that were left out: told again on every run until they are mended.
     problems: Vec<String>,
     /// Size in bytes of each file, to notice one that was cut or removed.
     files: Vec<(String, u64)>,
+}
+
+/// How a capture was solved, for its owner to read.
+#[derive(Serialize, Deserialize)]
+struct How {
+    /// Why `auto` took the solver.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    because: Option<String>,
+    /// Light under all frames that was taken off, as a share of full scale.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<f32>,
+    /// Motion of each frame that was undone: pixels to the right, pixels down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drift_px: Option<Vec<[f64; 2]>>,
+}
+
+impl How {
+    fn of(maps: &Reconstruction) -> Self {
+        let moved = maps.registration.as_ref().filter(|r| !r.is_still());
+        Self {
+            because: maps.because.clone(),
+            offset: maps.offset.map(|offset| offset.level),
+            drift_px: moved.map(|r| r.motions.clone()),
+        }
+    }
 }
 
 enum Outcome {
@@ -98,6 +129,9 @@ pub fn preprocess(
     emit: EventSink<'_>,
 ) -> Result<PreprocessSummary, PreprocessError> {
     let inventory = find_captures(options.layout, &options.root, &options.layout_options)?;
+    if let Some(detected) = &inventory.detected {
+        emit(Event::LayoutDetected { reason: detected.reason.clone() });
+    }
     let compute = open_compute(&options.device, emit)?;
     let _lock = FolderLock::acquire(&options.out)?;
     emit(Event::CapturesFound { total: inventory.captures.len() });
@@ -154,7 +188,7 @@ fn process(
     compute: &Compute,
 ) -> Result<Outcome, OneError> {
     let folder = options.out.join(&source.id).join(&source.session);
-    let fingerprint = fingerprint(source, &options.root);
+    let fingerprint = fingerprint(source, options);
     if !options.force
         && let Some(mut record) = finished_record(&folder, &fingerprint)
     {
@@ -167,14 +201,41 @@ fn process(
         return Ok(Outcome::Skipped(record));
     }
     let capture = source.load()?;
-    let maps = reconstruct(&capture.images, &capture.lights, compute)
+    let maps = reconstruct(&capture, &options.reconstruct, compute)
         .map_err(|e| OneError::Reconstruct { folder: source.folder.clone(), source: e })?;
-    let row = manifest_row(source, &capture);
-    Ok(Outcome::Made(write_maps(&folder, fingerprint, row, &capture, &maps)?))
+    let quality = judge(&capture, &maps);
+    let row = manifest_row(source, &capture, &maps, &quality);
+    let staged = StagedFolder::create(&folder, RECORD_FILE)?;
+    write_maps(&staged, &maps, options.compression)?;
+    write_json(&staged.path(files::QUALITY), &quality)?;
+    preview(&maps).write(&staged.path(files::PREVIEW))?;
+    let record = finish(staged, fingerprint, row, How::of(&maps), &capture.dropped)?;
+    Ok(Outcome::Made(record))
 }
 
-fn manifest_row(source: &CaptureSource, capture: &Capture) -> ManifestRow {
+fn judge(capture: &Capture, maps: &Reconstruction) -> CaptureQuality {
+    let drift: Option<Vec<[f32; 2]>> =
+        maps.registration.as_ref().map(|r| r.motions.iter().map(|m| m.map(|v| v as f32)).collect());
+    assess(&QualityInput {
+        images: &maps.images,
+        lights: &capture.lights,
+        normals: &maps.normals,
+        albedo: &maps.albedo,
+        residual: &maps.residual,
+        mask: &maps.mask,
+        confidence: Some(&maps.confidence),
+        drift_px: drift.as_deref(),
+    })
+}
+
+fn manifest_row(
+    source: &CaptureSource,
+    capture: &Capture,
+    maps: &Reconstruction,
+    quality: &CaptureQuality,
+) -> ManifestRow {
     let mut warnings = source.warnings.clone();
+    warnings.extend(quality.findings.iter().map(|f| format!("{}: {}", f.message, f.remedy)));
     warnings.extend(capture.dropped.iter().map(|reason| format!("left out {reason}")));
     ManifestRow {
         id: source.id.clone(),
@@ -184,6 +245,7 @@ fn manifest_row(source: &CaptureSource, capture: &Capture) -> ManifestRow {
         height: capture.images.size.height,
         width: capture.images.size.width,
         lights: capture.images.count,
+        solver: maps.solver.to_string(),
         condition_number: capture.lights.condition_number(),
         training_only: source.training_only,
         // Absolute, because a manifest is read from anywhere.
@@ -197,33 +259,43 @@ fn absolute(path: &Path) -> PathBuf {
 }
 
 fn write_maps(
-    folder: &Path,
+    staged: &StagedFolder,
+    maps: &Reconstruction,
+    compression: MapCompression,
+) -> Result<(), IoError> {
+    write_normals(&staged.path(files::NORMALS), &maps.normals, compression)?;
+    for (file, plane) in [
+        (files::ALBEDO, &maps.albedo),
+        (files::DEPTH, &maps.depth),
+        (files::RESIDUAL, &maps.residual),
+        (files::CONFIDENCE, &maps.confidence),
+    ] {
+        write_plane(&staged.path(file), plane, compression)?;
+    }
+    if let Some(albedo) = &maps.albedo_rgb {
+        write_rgb(&staged.path(files::ALBEDO_RGB), albedo, compression)?;
+    }
+    write_mask(&staged.path(files::MASK), &maps.mask)
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<(), IoError> {
+    let json = serde_json::to_vec_pretty(value).map_err(|e| IoError::unsuitable(path, e))?;
+    write_atomically(path, |out| out.write_all(&json))
+}
+
+/// Writes the record and puts the folder in its place.
+fn finish(
+    staged: StagedFolder,
     fingerprint: String,
     row: ManifestRow,
-    capture: &Capture,
-    maps: &Reconstruction,
+    how: How,
+    dropped: &[String],
 ) -> Result<Record, IoError> {
-    let staged = StagedFolder::create(folder, RECORD_FILE)?;
-    write_normals(&staged.path(files::NORMALS), &maps.normals)?;
-    write_plane(&staged.path(files::ALBEDO), &maps.albedo)?;
-    write_plane(&staged.path(files::DEPTH), &maps.depth)?;
-    write_plane(&staged.path(files::RESIDUAL), &maps.residual)?;
-    write_mask(&staged.path(files::MASK), &maps.mask)?;
-    preview(&capture.images, maps).write(&staged.path(files::PREVIEW))?;
-    let sizes = files::ALL
-        .iter()
-        .map(|file| {
-            let path = staged.path(file);
-            let bytes = path.metadata().map_err(|e| IoError::from_system(&path, e))?.len();
-            Ok((file.to_string(), bytes))
-        })
-        .collect::<Result<_, IoError>>()?;
+    let sizes = staged.file_sizes()?;
     let problems =
-        capture.dropped.iter().map(|reason| format!("{}: left out {reason}", row.name())).collect();
-    let record = Record { fingerprint, row, problems, files: sizes };
-    let path = staged.path(RECORD_FILE);
-    let json = serde_json::to_vec_pretty(&record).map_err(|e| IoError::unsuitable(&path, e))?;
-    write_atomically(&path, |out| out.write_all(&json))?;
+        dropped.iter().map(|reason| format!("{}: left out {reason}", row.name())).collect();
+    let record = Record { fingerprint, row, how, problems, files: sizes };
+    write_json(&staged.path(RECORD_FILE), &record)?;
     staged.commit()?;
     Ok(record)
 }
@@ -240,20 +312,21 @@ fn finished_record(folder: &Path, fingerprint: &str) -> Option<Record> {
 
 /// A hash of what the maps and the manifest row depend on. Images count by path, size and time
 /// of change, as for `make`: reading every pixel again would cost as much as solving.
-fn fingerprint(source: &CaptureSource, root: &Path) -> String {
+fn fingerprint(source: &CaptureSource, options: &PreprocessOptions) -> String {
     let mut hash = Sha256::new();
     let mut add = |text: String| {
         hash.update(text.len().to_le_bytes());
         hash.update(text);
     };
     let source_state = (source.name(), &source.labels, source.training_only, &source.warnings);
-    add(format!("{MAPS_VERSION} {source_state:?}"));
-    for ((path, direction), intensity) in
-        source.images.iter().zip(&source.lights.directions).zip(&source.lights.intensities)
-    {
+    add(format!("{MAPS_VERSION} {source_state:?} {:?} {:?}", options.reconstruct, source.lights));
+    let rig = &source.rig;
+    let rig_state = (&rig.camera, &rig.near, &rig.colour_intensities, rig.transfer);
+    add(format!("{rig_state:?}"));
+    for path in source.images.iter().chain(&rig.ambient).chain(&rig.mask) {
         let state = path.metadata().ok().map(|m| (m.len(), m.modified().ok()));
-        let path = path.strip_prefix(root).unwrap_or(path);
-        add(format!("{} {state:?} {direction:?} {intensity:?}", path.display()));
+        let path = path.strip_prefix(&options.root).unwrap_or(path);
+        add(format!("{} {state:?}", path.display()));
     }
     format!("{:x}", hash.finalize())
 }

@@ -50,8 +50,6 @@ use curl::{CurlSums, coarse_normals};
 use finding::percent;
 use serde::{Deserialize, Serialize};
 
-/// Name of a [`CaptureQuality`] as JSON in a capture's folder.
-pub const QUALITY_FILE: &str = "quality.json";
 /// Condition number above which the worst direction of a normal gets ten times the noise of the
 /// best. Photoface's four lamps have 2 to 4.
 pub const MAX_CONDITION: f64 = 10.0;

@@ -10,14 +10,14 @@ const TILE: usize = 256;
 const BACKGROUND: [u8; 3] = [24, 24, 28];
 
 /// Draws a capture's maps side by side.
-pub fn preview(images: &ImageStack, maps: &Reconstruction) -> Picture {
-    let size = images.size;
+pub fn preview(maps: &Reconstruction) -> Picture {
+    let size = maps.mask.size;
     let longest = size.height.max(size.width).max(1);
     let scale = (TILE as f64 / longest as f64).min(1.0);
     let scaled = |length: usize| ((length as f64 * scale).round() as usize).max(1);
     let tile = Size::new(scaled(size.height), scaled(size.width));
     let tiles = [
-        lit_image(images),
+        lit_image(&maps.images),
         normals(maps),
         grey(&maps.albedo, 0.0, quantile(&maps.albedo, 0.995)),
         shaded_depth(maps),

@@ -82,17 +82,33 @@ impl NearLight {
         mask: &Mask,
         integrate: impl Fn(&NormalMap, &Mask) -> DepthMap,
     ) -> Result<NearLightSolution, SolverError> {
+        let at = |depth: &DepthMap| self.solve_at(images, lamps, mask, depth);
+        self.alternate(lamps, mask, at, |normals, mask| Ok(integrate(normals, mask)))
+    }
+
+    /// As [`NearLight::solve`], with the solve at a given depth as a function too: the same
+    /// alternation wherever its steps run.
+    ///
+    /// # Errors
+    /// What a step fails with.
+    pub fn alternate<E>(
+        &self,
+        lamps: &NearLights,
+        mask: &Mask,
+        solve_at: impl Fn(&DepthMap) -> Result<Solution, E>,
+        integrate: impl Fn(&NormalMap, &Mask) -> Result<DepthMap, E>,
+    ) -> Result<NearLightSolution, E> {
         let distance = lamps.subject_distance_mm;
-        let mut depth_mm = Plane::filled(images.size, distance).masked(mask);
-        let mut solution = self.solve_at(images, lamps, mask, &depth_mm)?;
+        let mut depth_mm = Plane::filled(mask.size, distance).masked(mask);
+        let mut solution = solve_at(&depth_mm)?;
         let (mut iterations, mut last_change) = (0, f32::INFINITY);
         while iterations < self.iterations && last_change > self.tolerance {
-            let relative = integrate(&solution.surface.normals, mask);
+            let relative = integrate(&solution.surface.normals, mask)?;
             let Some(next) = at_distance(relative, mask, distance) else { break };
             let changes = next.data.iter().zip(&depth_mm.data).map(|(a, b)| (a - b).abs());
             last_change = median(changes).map_or(0.0, |change| change / distance);
             depth_mm = next;
-            solution = self.solve_at(images, lamps, mask, &depth_mm)?;
+            solution = solve_at(&depth_mm)?;
             iterations += 1;
         }
         Ok(NearLightSolution { solution, depth_mm, iterations, last_change })

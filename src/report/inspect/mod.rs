@@ -14,12 +14,9 @@ pub use figures::CaptureMaps;
 use crate::dataset::{Manifest, ManifestRow, files};
 use crate::io::{IoError, read_grey, read_mask, read_normals, read_plane, read_text};
 use crate::maps::{ImageStack, Pixels, Size};
-use crate::quality::{CaptureQuality, QUALITY_FILE};
+use crate::quality::CaptureQuality;
 use rayon::prelude::*;
 use std::path::Path;
-
-/// Name of the confidence map in a capture's folder.
-const CONFIDENCE_FILE: &str = "confidence.exr";
 
 /// What goes into the page.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,7 +80,7 @@ pub fn inspect_html(
 
 fn inspected(manifest: &Manifest, row: &ManifestRow) -> InspectedCapture {
     let mut warnings = row.warnings.clone();
-    let path = manifest.path(row, QUALITY_FILE);
+    let path = manifest.path(row, files::QUALITY);
     let quality = path.exists().then(|| read_text(&path)).and_then(|text| {
         let parsed = text.map_err(|e| e.to_string()).and_then(|text| {
             serde_json::from_str(&text)
@@ -104,7 +101,7 @@ fn inspected(manifest: &Manifest, row: &ManifestRow) -> InspectedCapture {
 fn read_maps(manifest: &Manifest, row: &ManifestRow) -> Result<CaptureMaps, String> {
     let path = |file: &str| manifest.path(row, file);
     let read = || -> Result<CaptureMaps, IoError> {
-        let confidence = path(CONFIDENCE_FILE);
+        let confidence = path(files::CONFIDENCE);
         Ok(CaptureMaps {
             normals: read_normals(&path(files::NORMALS))?,
             albedo: read_plane(&path(files::ALBEDO))?,
