@@ -13,7 +13,7 @@
 
 use super::coarse::Coarse;
 use super::finding::{Finding, FindingCode, Severity, percent};
-use super::gains::{MIN_BLOCKS, Projectors, light_gains};
+use super::gains::{GainFit, MIN_BLOCKS, Span, light_gains, light_rows};
 use crate::maps::Lights;
 use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,8 @@ use serde::{Deserialize, Serialize};
 const ROUNDS: usize = 6;
 /// Largest step of a round, in blocks: beyond it the images are no longer straight lines.
 const LONGEST_STEP: f64 = 1.0;
+/// A step so short, in blocks, ends the rounds: a tenth of the shift that matters.
+const SHORT_STEP: f64 = 0.1 * MAX_SHIFT_BLOCKS;
 /// Keeps what all images share where it is, and shifts that a rig's lights hardly determine small.
 const RIDGE: f64 = 1e-2;
 /// Above this many lights each image is fitted by itself (Jacobi's iteration): one image of many
@@ -54,12 +56,15 @@ impl Alignment {
     }
 }
 
-/// Estimates the shifts that are left; `None` for fewer than four lights or too few blocks.
-pub(super) fn alignment(coarse: &Coarse, lights: &Lights) -> Option<Alignment> {
-    let before = light_gains(coarse, lights)?.gains.residual_share_corrected;
+/// Estimates the shifts that are left, from the gains of the images as they lie; `None` for too few
+/// blocks.
+pub(super) fn alignment(coarse: &Coarse, lights: &Lights, stated: &GainFit) -> Option<Alignment> {
+    let before = stated.gains.residual_share_corrected;
     let mut shifts = vec![[0.0; 2]; coarse.count];
+    let mut moved: Option<(Coarse, GainFit)> = None;
     for _ in 0..ROUNDS {
-        let steps = round(&unshifted(coarse, &shifts), lights)?;
+        let (now, fit) = moved.as_ref().map_or((coarse, stated), |(now, fit)| (now, fit));
+        let steps = round(now, lights, fit)?;
         let mut longest = 0.0f64;
         for (shift, step) in shifts.iter_mut().zip(&steps) {
             let length = step[0].hypot(step[1]);
@@ -68,17 +73,20 @@ pub(super) fn alignment(coarse: &Coarse, lights: &Lights) -> Option<Alignment> {
             shift[1] += shrink * step[1];
             longest = longest.max(length);
         }
-        if longest < 0.01 {
+        let next = unshifted(coarse, &shifts);
+        let fit = light_gains(&next, lights, Some(fit))?;
+        moved = Some((next, fit));
+        if longest < SHORT_STEP {
             break;
         }
     }
+    let after = moved?.1.gains.residual_share_corrected;
     for axis in 0..2 {
         let mut sorted: Vec<f64> = shifts.iter().map(|s| s[axis]).collect();
         sorted.sort_by(f64::total_cmp);
         let median = 0.5 * (sorted[(sorted.len() - 1) / 2] + sorted[sorted.len() / 2]);
         shifts.iter_mut().for_each(|s| s[axis] -= median);
     }
-    let after = light_gains(&unshifted(coarse, &shifts), lights)?.gains.residual_share_corrected;
     let unit = coarse.block as f64;
     Some(Alignment {
         shift_px: shifts.iter().map(|s| s.map(|v| v * unit)).collect(),
@@ -88,14 +96,15 @@ pub(super) fn alignment(coarse: &Coarse, lights: &Lights) -> Option<Alignment> {
 }
 
 /// One Gauss–Newton step: right and down in blocks.
-fn round(coarse: &Coarse, lights: &Lights) -> Option<Vec<[f64; 2]>> {
+fn round(coarse: &Coarse, lights: &Lights, fit: &GainFit) -> Option<Vec<[f64; 2]>> {
     let (k, size) = (coarse.count, coarse.size);
-    let fit = light_gains(coarse, lights)?;
     // Brightness that no lamp can have is no brightness.
     let believed = fit.gains.gains.iter().all(|g| (0.1..10.0).contains(g));
     let correction = |j: usize| if believed { 1.0 / fit.gains.gains[j] } else { 1.0 };
     let coupled = k <= MOST_COUPLED;
-    let mut projectors = Projectors::new(lights);
+    let rows = light_rows(lights);
+    let (mut values, mut slopes) = (vec![0.0; k], vec![[0.0; 2]; k]);
+    let (mut seen, mut axes) = (vec![false; k], vec![[0.0; 3]; k]);
     let mut normal = DMatrix::<f64>::zeros(2 * k, 2 * k);
     let mut right = DVector::<f64>::zeros(2 * k);
     let mut blocks = 0;
@@ -105,29 +114,34 @@ fn round(coarse: &Coarse, lights: &Lights) -> Option<Vec<[f64; 2]>> {
         if !inside {
             continue;
         }
-        let mut values = DVector::zeros(k);
-        let mut slopes = vec![[f64::NAN; 2]; k];
         for j in 0..k {
             let plane = coarse.plane(j);
             let half = |a: usize, b: usize| 0.5 * f64::from(plane[a] - plane[b]);
             let slope = [half(at + 1, at - 1), half(at + size.width, at - size.width)];
-            if !(slope[0] + slope[1] + f64::from(plane[at])).is_nan() {
-                values[j] = correction(j) * f64::from(plane[at]);
-                slopes[j] = slope.map(|v| v * correction(j));
-            }
+            seen[j] = !(slope[0] + slope[1] + f64::from(plane[at])).is_nan();
+            values[j] = correction(j) * f64::from(plane[at]);
+            slopes[j] = slope.map(|v| v * correction(j));
         }
-        let present: Vec<bool> = slopes.iter().map(|s| !s[0].is_nan()).collect();
-        let Some(projector) = projectors.get(present.clone()) else { continue };
+        let reached = rows.iter().zip(&seen).filter(|(_, seen)| **seen).map(|(row, _)| row);
+        let Some(span) = Span::new(reached) else { continue };
         blocks += 1;
-        let residual = &*projector * &values;
-        for j in (0..k).filter(|&j| present[j]) {
+        let mut inside = [0.0; 3];
+        for j in (0..k).filter(|&j| seen[j]) {
+            axes[j] = span.coordinates(rows[j]);
+            (0..3).for_each(|c| inside[c] += values[j] * axes[j][c]);
+        }
+        let dot = |a: &[f64; 3], b: &[f64; 3]| a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+        for j in (0..k).filter(|&j| seen[j]) {
+            let residual = values[j] - dot(&axes[j], &inside);
             let others = if coupled { 0..k } else { j..j + 1 };
             for a in 0..2 {
-                right[2 * j + a] -= slopes[j][a] * residual[j];
-                for l in others.clone().filter(|&l| present[l]) {
+                right[2 * j + a] -= slopes[j][a] * residual;
+            }
+            for l in others.filter(|&l| seen[l]) {
+                let projector = f64::from(u8::from(l == j)) - dot(&axes[j], &axes[l]);
+                for a in 0..2 {
                     for b in 0..2 {
-                        normal[(2 * j + a, 2 * l + b)] +=
-                            projector[(j, l)] * slopes[j][a] * slopes[l][b];
+                        normal[(2 * j + a, 2 * l + b)] += projector * slopes[j][a] * slopes[l][b];
                     }
                 }
             }
@@ -150,35 +164,42 @@ fn round(coarse: &Coarse, lights: &Lights) -> Option<Vec<[f64; 2]>> {
 /// The images with their shifts (blocks) undone, bilinear.
 fn unshifted(coarse: &Coarse, shifts: &[[f64; 2]]) -> Coarse {
     let size = coarse.size;
-    let mut values = Vec::with_capacity(coarse.values.len());
-    for (j, [right, down]) in shifts.iter().enumerate() {
+    let mut values = vec![f32::NAN; coarse.values.len()];
+    let planes = values.chunks_exact_mut(size.area().max(1));
+    for ((j, [right, down]), out) in shifts.iter().enumerate().zip(planes) {
         let plane = coarse.plane(j);
-        for row in 0..size.height {
-            for column in 0..size.width {
-                values.push(bilinear(plane, size, row as f64 + down, column as f64 + right));
+        let (rows, beyond, down) = inside(size.height, *down);
+        let (columns, next, right) = inside(size.width, *right);
+        for row in rows.clone() {
+            let from = |step: usize, column: usize| {
+                let row = (row as isize + beyond) as usize + step;
+                let start = (row * size.width) as isize + columns.start as isize + next;
+                &plane[(start + column as isize) as usize..][..columns.len()]
+            };
+            // A whole shift must not look at the next block, which may not count.
+            let (below, beside) = (usize::from(down > 0.0), usize::from(right > 0.0));
+            let (a, b) = (from(0, 0), from(0, beside));
+            let (c, d) = (from(below, 0), from(below, beside));
+            let out = &mut out[row * size.width + columns.start..][..columns.len()];
+            for (i, out) in out.iter_mut().enumerate() {
+                let upper = (1.0 - right) * a[i] + right * b[i];
+                let lower = (1.0 - right) * c[i] + right * d[i];
+                *out = (1.0 - down) * upper + down * lower;
             }
         }
     }
     Coarse { values, ..*coarse }
 }
 
-/// NaN outside of the grid, and beside blocks that do not count.
-fn bilinear(plane: &[f32], size: crate::maps::Size, row: f64, column: f64) -> f32 {
-    let inside = row >= 0.0
-        && column >= 0.0
-        && row <= (size.height - 1) as f64
-        && column <= (size.width - 1) as f64;
-    if !inside {
-        return f32::NAN;
-    }
-    let (top, left) = (row.floor(), column.floor());
-    let (down, right) = ((row - top) as f32, (column - left) as f32);
-    let line = |row: usize| {
-        let at = row * size.width + left as usize;
-        if right == 0.0 { plane[at] } else { (1.0 - right) * plane[at] + right * plane[at + 1] }
-    };
-    let upper = line(top as usize);
-    if down == 0.0 { upper } else { (1.0 - down) * upper + down * line(top as usize + 1) }
+/// Places along a line of so many blocks that a shift finds inside of it, the whole blocks of the
+/// shift and the part that is left.
+fn inside(length: usize, shift: f64) -> (std::ops::Range<usize>, isize, f32) {
+    let whole = shift.floor();
+    let part = (shift - whole) as f32;
+    let whole = whole.clamp(-(length as f64), length as f64) as isize;
+    let last = length as isize - isize::from(part > 0.0);
+    let range = (-whole).max(0)..(last - whole).clamp(0, length as isize);
+    (range.start as usize..range.end.max(range.start) as usize, whole, part)
 }
 
 pub(super) fn findings(found_shift: &Alignment, block: usize, found: &mut Vec<Finding>) {

@@ -20,10 +20,8 @@
 use super::coarse::Coarse;
 use super::finding::{Finding, FindingCode, Severity, percent};
 use crate::maps::Lights;
-use nalgebra::{DMatrix, DVector, Matrix3};
+use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
-use std::rc::Rc;
 
 /// Fewest blocks that a statistic over them may rest on.
 pub(super) const MIN_BLOCKS: usize = 200;
@@ -77,81 +75,122 @@ impl LightGains {
     }
 }
 
-/// The projectors R for every set of lights that occurs.
-pub(super) struct Projectors {
-    rows: Vec<[f64; 3]>,
-    known: HashMap<Vec<bool>, Option<Rc<DMatrix<f64>>>>,
+/// The column space of the light matrix of some lights, as `C⁻¹` of their Gram matrix `C Cᵀ`.
+///
+/// With `q_j = C⁻¹ l_j` the projector is `R = 1 − Q Qᵀ`: no k × k matrix is needed to apply it.
+pub(super) struct Span([f64; 6]);
+
+impl Span {
+    /// `None` for fewer than four lights, or ones in a plane.
+    pub fn new<'a>(rows: impl Iterator<Item = &'a [f64; 3]>) -> Option<Self> {
+        let (mut g, mut count) = ([0.0; 6], 0);
+        for [x, y, z] in rows {
+            count += 1;
+            for (sum, v) in g.iter_mut().zip([x * x, x * y, y * y, x * z, y * z, z * z]) {
+                *sum += v;
+            }
+        }
+        let least = 1e-6 * (g[0] + g[2] + g[5]);
+        let a = g[0].sqrt();
+        let b = g[1] / a;
+        let c_squared = g[2] - b * b;
+        let c = c_squared.sqrt();
+        let d = g[3] / a;
+        let e = (g[4] - b * d) / c;
+        let f_squared = g[5] - d * d - e * e;
+        let f = f_squared.sqrt();
+        let spans = count >= 4 && g[0] > least && c_squared > least && f_squared > least;
+        spans.then(|| {
+            let (a, c, f) = (1.0 / a, 1.0 / c, 1.0 / f);
+            Self([a, -b * a * c, c, (b * e * c - d) * a * f, -e * c * f, f])
+        })
+    }
+
+    /// `q = C⁻¹ l`.
+    pub fn coordinates(&self, [x, y, z]: [f64; 3]) -> [f64; 3] {
+        let [a, b, c, d, e, f] = self.0;
+        [a * x, b * x + c * y, d * x + e * y + f * z]
+    }
 }
 
-impl Projectors {
-    pub fn new(lights: &Lights) -> Self {
-        let rows = lights.light_matrix().row_iter().map(|r| [r[0], r[1], r[2]]).collect();
-        Self { rows, known: HashMap::new() }
-    }
-
-    /// R over the lights that are present; `None` for fewer than four, or ones in a plane.
-    pub fn get(&mut self, present: Vec<bool>) -> Option<Rc<DMatrix<f64>>> {
-        let rows = &self.rows;
-        self.known.entry(present).or_insert_with_key(|p| projector(rows, p).map(Rc::new)).clone()
-    }
+pub(super) fn light_rows(lights: &Lights) -> Vec<[f64; 3]> {
+    lights.light_matrix().row_iter().map(|r| [r[0], r[1], r[2]]).collect()
 }
 
-fn projector(rows: &[[f64; 3]], present: &[bool]) -> Option<DMatrix<f64>> {
-    let k = rows.len();
-    let count = present.iter().filter(|&&p| p).count();
-    if count < 4 {
-        return None;
-    }
-    let light = DMatrix::from_fn(k, 3, |j, c| if present[j] { rows[j][c] } else { 0.0 });
-    let gram: Matrix3<f64> = (light.transpose() * &light).fixed_view::<3, 3>(0, 0).into_owned();
-    let singular = gram.singular_values();
-    if singular.min() <= 1e-6 * singular.max() {
-        return None;
-    }
-    let inverse = gram.try_inverse()?;
-    let mut r = -(&light * inverse * light.transpose());
-    for j in (0..k).filter(|&j| present[j]) {
-        r[(j, j)] += 1.0;
-    }
-    Some(r)
+/// Blocks that four lights or more reach. `|R D I|²` is `Σ c_j² I_j² − |Σ c_j I_j q_j|²`.
+struct Blocks {
+    k: usize,
+    at: Vec<usize>,
+    /// `I_j²`, k to a block.
+    squares: Vec<f64>,
+    /// `I_j q_j`, per block all first components, then the second, then the third.
+    spread: Vec<f64>,
 }
 
-/// One block: its values, zero where missing, and the projector of those that are there.
-struct Block {
-    at: usize,
-    values: DVector<f64>,
-    projector: Rc<DMatrix<f64>>,
+impl Blocks {
+    fn new(coarse: &Coarse, lights: &Lights) -> Self {
+        let (k, rows) = (coarse.count, light_rows(lights));
+        let seen = coarse.seen();
+        let reached: Vec<usize> = (0..seen.len()).filter(|&at| seen[at] >= 4).collect();
+        let thinned = coarse.thinned(&reached);
+        let columns = coarse.columns(&thinned);
+        let mut blocks = Self { k, at: Vec::new(), squares: Vec::new(), spread: Vec::new() };
+        for (at, values) in thinned.into_iter().zip(columns.chunks_exact(k)) {
+            let present = rows.iter().zip(values).filter(|(_, v)| **v > 0.0).map(|(row, _)| row);
+            let Some(span) = Span::new(present) else { continue };
+            blocks.at.push(at);
+            blocks.squares.extend(values.iter().map(|v| v * v));
+            let start = blocks.spread.len();
+            blocks.spread.resize(start + 3 * k, 0.0);
+            for (j, (row, v)) in rows.iter().zip(values).enumerate() {
+                for (c, q) in span.coordinates(*row).into_iter().enumerate() {
+                    blocks.spread[start + c * k + j] = v * q;
+                }
+            }
+        }
+        blocks
+    }
+
+    /// `|R D I|²` and `|D I|²` of each block.
+    fn energies<'a>(&'a self, c: &'a DVector<f64>) -> impl Iterator<Item = (f64, f64)> + 'a {
+        let c = c.as_slice();
+        let each = self.squares.chunks_exact(self.k).zip(self.spread.chunks_exact(3 * self.k));
+        each.map(move |(squares, spread)| {
+            let whole: f64 = squares.iter().zip(c).map(|(s, c)| c * c * s).sum();
+            let inside: f64 = spread
+                .chunks_exact(self.k)
+                .map(|part| part.iter().zip(c).map(|(m, c)| c * m).sum::<f64>().powi(2))
+                .sum();
+            ((whole - inside).max(0.0), whole)
+        })
+    }
 }
 
 /// The intensities that explain the images best; `None` for fewer than four lights or too few
-/// blocks that four of them reach.
-pub(super) fn light_gains(coarse: &Coarse, lights: &Lights) -> Option<GainFit> {
-    let mut projectors = Projectors::new(lights);
-    let blocks: Vec<Block> = (0..coarse.size.area())
-        .filter_map(|at| {
-            let values = coarse.column(at);
-            let projector = projectors.get(values.iter().map(|v| !v.is_nan()).collect())?;
-            let present = values.iter().map(|v| if v.is_nan() { 0.0 } else { *v });
-            Some(Block { at, values: DVector::from_iterator(values.len(), present), projector })
-        })
-        .collect();
-    if blocks.len() < MIN_BLOCKS {
+/// blocks that four of them reach. An estimate that is near already saves the first rounds.
+pub(super) fn light_gains(
+    coarse: &Coarse,
+    lights: &Lights,
+    near: Option<&GainFit>,
+) -> Option<GainFit> {
+    let blocks = Blocks::new(coarse, lights);
+    if blocks.at.len() < MIN_BLOCKS {
         return None;
     }
     let stated = DVector::from_element(coarse.count, 1.0);
-    let mut corrections = stated.clone();
-    let mut kept: Vec<&Block> = blocks.iter().collect();
-    for round in 0..ROUNDS {
-        if round > 0 {
-            kept = best_fitting(&blocks, &corrections);
-        }
-        corrections = best_corrections(&kept, coarse.count)?;
+    let mut kept: Vec<usize> = (0..blocks.at.len()).collect();
+    let mut corrections = match near {
+        None => best_corrections(&blocks, &kept)?,
+        Some(fit) => DVector::from_iterator(coarse.count, fit.gains.gains.iter().map(|g| 1.0 / g)),
+    };
+    for _ in if near.is_some() { ROUNDS - 1..ROUNDS } else { 1..ROUNDS } {
+        kept = best_fitting(&blocks, &corrections);
+        corrections = best_corrections(&blocks, &kept)?;
     }
     let residual_share = |c: &DVector<f64>| {
-        let (lost, whole) = kept.iter().fold((0.0, 0.0), |(lost, whole), block| {
-            let (l, w) = energies(block, c);
-            (lost + l, whole + w)
-        });
+        let energies: Vec<(f64, f64)> = blocks.energies(c).collect();
+        let (lost, whole) =
+            kept.iter().fold((0.0, 0.0), |sum, &i| (sum.0 + energies[i].0, sum.1 + energies[i].1));
         (lost / whole).sqrt()
     };
     let gains = LightGains {
@@ -159,39 +198,43 @@ pub(super) fn light_gains(coarse: &Coarse, lights: &Lights) -> Option<GainFit> {
         residual_share: residual_share(&stated),
         residual_share_corrected: residual_share(&corrections),
     };
-    Some(GainFit { gains, kept: kept.iter().map(|block| block.at).collect() })
+    Some(GainFit { gains, kept: kept.iter().map(|&i| blocks.at[i]).collect() })
 }
 
-/// `|R D I|²` and `|D I|²`.
-fn energies(block: &Block, corrections: &DVector<f64>) -> (f64, f64) {
-    let corrected = block.values.component_mul(corrections);
-    ((&*block.projector * &corrected).norm_squared(), corrected.norm_squared())
+fn best_fitting(blocks: &Blocks, corrections: &DVector<f64>) -> Vec<usize> {
+    least(blocks.energies(corrections).map(|(lost, whole)| lost / whole).collect())
 }
 
-fn best_fitting<'a>(blocks: &'a [Block], corrections: &DVector<f64>) -> Vec<&'a Block> {
-    let mut ranked: Vec<(f64, &Block)> = blocks
-        .iter()
-        .map(|block| {
-            let (lost, whole) = energies(block, corrections);
-            (lost / whole, block)
-        })
-        .collect();
-    ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
-    ranked.truncate((KEPT * blocks.len() as f64) as usize);
-    ranked.into_iter().map(|(_, block)| block).collect()
+/// The places of the smallest values, a share [`KEPT`] of them, in their order.
+pub(super) fn least(values: Vec<f64>) -> Vec<usize> {
+    let last = ((KEPT * values.len() as f64) as usize).max(1) - 1;
+    let highest = *values.clone().select_nth_unstable_by(last, f64::total_cmp).1;
+    (0..values.len()).filter(|&i| values[i] <= highest).collect()
 }
 
 /// The corrections c, of median size 1; `None` if a light is missing everywhere.
 ///
 /// One lamp that is off is likelier than all of them being off a little: where changing a single c
 /// leaves no more than skin does, or hardly more than changing all, it is that one.
-fn best_corrections(blocks: &[&Block], k: usize) -> Option<DVector<f64>> {
-    let (mut a, mut energy) = (DMatrix::zeros(k, k), DVector::zeros(k));
-    for block in blocks {
-        let v = &block.values;
-        a += block.projector.component_mul(&(v * v.transpose()));
-        energy += v.component_mul(v);
+fn best_corrections(blocks: &Blocks, kept: &[usize]) -> Option<DVector<f64>> {
+    let k = blocks.k;
+    let (mut a, mut energy) = (DMatrix::zeros(k, k), DVector::<f64>::zeros(k));
+    for &i in kept {
+        let spread = &blocks.spread[3 * k * i..3 * k * (i + 1)];
+        let ([x, y, z], squares) =
+            ([0, 1, 2].map(|c| &spread[c * k..(c + 1) * k]), &blocks.squares[k * i..k * (i + 1)]);
+        // Column by column, down to the diagonal; the other half is the same.
+        for (l, column) in a.as_mut_slice().chunks_exact_mut(k).enumerate() {
+            let (xl, yl, zl) = (x[l], y[l], z[l]);
+            let (x, y, z) = (&x[..=l], &y[..=l], &z[..=l]);
+            for (j, entry) in column[..=l].iter_mut().enumerate() {
+                *entry -= x[j] * xl + y[j] * yl + z[j] * zl;
+            }
+            column[l] += squares[l];
+            energy[l] += squares[l];
+        }
     }
+    a.fill_lower_triangle_with_upper_triangle();
     if energy.min() <= 0.0 {
         return None;
     }

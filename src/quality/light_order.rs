@@ -12,10 +12,10 @@
 use super::coarse::Coarse;
 use super::curl::{AS_STATED, CurlSums};
 use super::finding::{Finding, FindingCode, Severity, percent};
-use super::gains::{KEPT, MIN_BLOCKS, Projectors, ROUNDS as TRIMMING_ROUNDS};
+use super::gains::{MIN_BLOCKS, ROUNDS as TRIMMING_ROUNDS, Span, least, light_rows};
 use crate::maps::Lights;
 use crate::stereo::LeastSquares;
-use nalgebra::{DMatrix, DVector};
+use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
 /// Up to this many lights every order is tried (8! = 40,320); above it swaps of two, shifts along
@@ -73,16 +73,27 @@ pub(super) fn light_order(coarse: &Coarse, lights: &Lights) -> Option<LightOrder
     if k < 3 || lit.len() < MIN_BLOCKS {
         return None;
     }
-    let moments = matt_moments(coarse, &lit);
+    let moments = matt_moments(coarse, &coarse.thinned(&lit));
     // Three lights explain any three values: no residual, and the curl alone decides.
-    let projector = Projectors::new(lights).get(vec![true; k]);
+    let rows = light_rows(lights);
+    let projector = Span::new(rows.iter()).map(|span| {
+        let q: Vec<[f64; 3]> = rows.iter().map(|&row| span.coordinates(row)).collect();
+        DMatrix::from_fn(k, k, |i, j| {
+            let inside: f64 = (0..3).map(|c| q[i][c] * q[j][c]).sum();
+            f64::from(u8::from(i == j)) - inside
+        })
+    });
+    let lost_as_stated = projector.as_ref().map_or(0.0, |r| r.dot(&moments));
     let residual_share = |order: &[usize]| match &projector {
         None => 0.0,
         Some(r) => {
-            let mut lost = 0.0;
-            for i in 0..k {
+            // Only what an order moves changes the sum.
+            let moved = |i: usize| order[i] != i;
+            let mut lost = lost_as_stated;
+            for i in (0..k).filter(|&i| moved(i)) {
                 for j in 0..k {
-                    lost += r[(order[i], order[j])] * moments[(i, j)];
+                    let twice = if moved(j) { 1.0 } else { 2.0 };
+                    lost += twice * (r[(order[i], order[j])] - r[(i, j)]) * moments[(i, j)];
                 }
             }
             (lost.max(0.0) / moments.trace()).sqrt()
@@ -91,8 +102,14 @@ pub(super) fn light_order(coarse: &Coarse, lights: &Lights) -> Option<LightOrder
     let stated: Vec<usize> = (0..k).collect();
     let mut ranked: Vec<(f64, Vec<usize>)> =
         orders(k).into_iter().map(|order| (residual_share(&order), order)).collect();
-    ranked.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(&b.1)));
-    ranked.truncate(LOOKED_AT);
+    let by_residual = |a: &(f64, Vec<usize>), b: &(f64, Vec<usize>)| {
+        a.0.total_cmp(&b.0).then_with(|| a.1.cmp(&b.1))
+    };
+    if ranked.len() > LOOKED_AT {
+        ranked.select_nth_unstable_by(LOOKED_AT, by_residual);
+        ranked.truncate(LOOKED_AT);
+    }
+    ranked.sort_by(by_residual);
 
     let (curl, _) = curl_in_order(coarse, lights, &lit, &stated)?;
     let mut found = LightOrder {
@@ -118,31 +135,36 @@ pub(super) fn light_order(coarse: &Coarse, lights: &Lights) -> Option<LightOrder
 /// 3D visual recognition from a single 2D image"). Blocks that stick out of the best three
 /// dimensions most are left out, so that no order is favoured.
 fn matt_moments(coarse: &Coarse, lit: &[usize]) -> DMatrix<f64> {
-    let columns: Vec<DVector<f64>> =
-        lit.iter().map(|&at| DVector::from_vec(coarse.column(at))).collect();
-    let moments_of = |kept: &[usize]| {
-        let zero = DMatrix::<f64>::zeros(coarse.count, coarse.count);
-        kept.iter().fold(zero, |sum, &i| sum + &columns[i] * columns[i].transpose())
-    };
-    let mut kept: Vec<usize> = (0..columns.len()).collect();
-    let mut moments = moments_of(&kept);
+    let k = coarse.count;
+    let columns = coarse.columns(lit);
+    let all: Vec<usize> = (0..lit.len()).collect();
+    let mut found = moments(&columns, k, &all);
     for _ in 1..TRIMMING_ROUNDS {
-        let eigen = moments.clone().symmetric_eigen();
-        let mut axes: Vec<usize> = (0..coarse.count).collect();
+        let eigen = found.clone().symmetric_eigen();
+        let mut axes: Vec<usize> = (0..k).collect();
         axes.sort_by(|&a, &b| eigen.eigenvalues[b].total_cmp(&eigen.eigenvalues[a]));
-        let inside = |column: &DVector<f64>| -> f64 {
-            axes[..3].iter().map(|&a| eigen.eigenvectors.column(a).dot(column).powi(2)).sum()
-        };
-        let mut ranked: Vec<(f64, usize)> = columns
-            .iter()
-            .enumerate()
-            .map(|(i, column)| (1.0 - inside(column) / column.norm_squared(), i))
-            .collect();
-        ranked.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(&b.1)));
-        kept = ranked[..(KEPT * ranked.len() as f64) as usize].iter().map(|r| r.1).collect();
-        moments = moments_of(&kept);
+        let axes = [0, 1, 2].map(|i| eigen.eigenvectors.column(axes[i]).into_owned());
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let outside = columns.chunks_exact(k).map(|column| {
+            let inside: f64 = axes.iter().map(|axis| dot(axis.as_slice(), column).powi(2)).sum();
+            1.0 - inside / dot(column, column)
+        });
+        found = moments(&columns, k, &least(outside.collect()));
     }
-    moments
+    found
+}
+
+/// `Σ I Iᵀ` over some of the blocks, k values to a block.
+pub(super) fn moments(columns: &[f64], k: usize, blocks: &[usize]) -> DMatrix<f64> {
+    let mut sums = DMatrix::<f64>::zeros(k, k);
+    for &i in blocks {
+        let column = &columns[k * i..k * (i + 1)];
+        for (l, sums) in sums.as_mut_slice().chunks_exact_mut(k).enumerate() {
+            sums[..=l].iter_mut().zip(column).for_each(|(sum, v)| *sum += v * column[l]);
+        }
+    }
+    sums.fill_lower_triangle_with_upper_triangle();
+    sums
 }
 
 /// Curl and bulge of the least-squares normals with image i under light `order[i]`.

@@ -7,9 +7,9 @@
 //! focus measure operators", LAP family; a plain variance of the Laplacian would follow each
 //! light's brightness and shadows.)
 
-use super::exposure::SHADOW_SHARE;
+use super::coarse::{Coarse, block_side};
 use super::finding::{Finding, FindingCode, Severity};
-use crate::maps::{ImageStack, Mask, Plane, Size};
+use crate::maps::{ImageStack, Mask, Size};
 
 /// Faces are judged at about this size: what is finer than a 256th of a face is noise in a large
 /// image, and motion of that size does no harm.
@@ -18,6 +18,8 @@ const FACE_SIDE: f64 = 256.0;
 const BOXES: [usize; 3] = [1, 3, 7];
 /// Least pixels to judge on.
 const MIN_PIXELS: usize = 400;
+/// As many say what all do.
+const MOST_PIXELS: usize = 1 << 14;
 /// A frame is blurred where its sharpness is below this share of the frames' median. A Gaussian
 /// blur of σ = 2 px takes the finer band to 0.4 and the coarser to 0.8.
 pub const BLURRED: f64 = 0.65;
@@ -25,81 +27,67 @@ pub const BLURRED: f64 = 0.65;
 /// Sharpness of each frame, dimensionless; `None` where too little of the subject is lit in every
 /// image.
 pub(super) fn sharpness(images: &ImageStack, mask: &Mask) -> Option<Vec<f64>> {
-    let step = ((mask.count() as f64).sqrt() / FACE_SIDE).round().max(1.0) as usize;
-    let size = Size::new(images.size.height / step, images.size.width / step);
-    let logs: Vec<Plane<f32>> =
-        (0..images.count).map(|j| log_blocks(images, mask, j, size, step)).collect();
+    let coarse = Coarse::of_blocks(images, mask, block_side(mask, FACE_SIDE));
+    let Size { height, width } = coarse.size;
     // Only where every image is lit, so that all are judged on the same texture.
-    let common: Vec<bool> =
-        (0..size.area()).map(|at| logs.iter().all(|log| log.data[at].is_finite())).collect();
-    logs.iter()
-        .map(|log| {
-            let levels = BOXES.map(|half| box_mean(log, &common, half));
-            let (mut fine, mut coarse, mut count) = (0.0, 0.0, 0usize);
-            let [small, middle, large] = &levels;
-            for ((a, b), c) in small.iter().zip(middle).zip(large).filter(|(_, c)| !c.is_nan()) {
+    let common = coarse.lit_by_all();
+    let mut here = vec![0.0; coarse.size.area()];
+    common.iter().for_each(|&at| here[at] = 1.0);
+    let counts = corner_sums(&here, coarse.size);
+    let stride = width + 1;
+    let box_sum = |sums: &[f64], at: usize, half: usize| {
+        let (row, column) = (at / width, at % width);
+        let (top, bottom) = ((row - half) * stride, (row + half + 1) * stride);
+        let (left, right) = (column - half, column + half + 1);
+        sums[bottom + right] - sums[top + right] - sums[bottom + left] + sums[top + left]
+    };
+    let side = |half: usize| (2 * half + 1) as f64;
+    let widest = BOXES[2];
+    let whole = side(widest).powi(2);
+    let centres: Vec<usize> = common
+        .iter()
+        .copied()
+        .filter(|&at| {
+            let (row, column) = (at / width, at % width);
+            (widest..height.saturating_sub(widest)).contains(&row)
+                && (widest..width.saturating_sub(widest)).contains(&column)
+                && box_sum(&counts, at, widest) == whole
+        })
+        .collect();
+    if centres.len() < MIN_PIXELS {
+        return None;
+    }
+    let step = centres.len().div_ceil(MOST_PIXELS);
+    let mut logs = vec![0.0; coarse.size.area()];
+    (0..coarse.count)
+        .map(|j| {
+            let plane = coarse.plane(j);
+            common.iter().for_each(|&at| logs[at] = f64::from(plane[at].ln()));
+            let sums = corner_sums(&logs, coarse.size);
+            let (mut fine, mut rough) = (0.0, 0.0);
+            for &at in centres.iter().step_by(step) {
+                let [a, b, c] = BOXES.map(|half| box_sum(&sums, at, half) / side(half).powi(2));
                 fine += (a - b) * (a - b);
-                coarse += (b - c) * (b - c);
-                count += 1;
+                rough += (b - c) * (b - c);
             }
-            (count >= MIN_PIXELS && coarse > 0.0).then(|| (fine / coarse).sqrt())
+            (rough > 0.0).then(|| (fine / rough).sqrt())
         })
         .collect()
 }
 
-fn log_blocks(images: &ImageStack, mask: &Mask, j: usize, size: Size, step: usize) -> Plane<f32> {
-    let area = images.size.area();
-    let value = |image: usize, row: usize, column: usize| {
-        let (mut sum, mut counts) = (0.0, true);
-        for r in row * step..(row + 1) * step {
-            for c in column * step..(column + 1) * step {
-                let pixel = r * images.size.width + c;
-                let seen = images.pixels.get(image * area + pixel);
-                counts &= mask.data[pixel] && seen < images.white[image];
-                sum += seen;
-            }
-        }
-        if counts { sum } else { f32::NAN }
-    };
-    Plane::from_fn(size, |row, column| {
-        let own = value(j, row, column);
-        let brightest = (0..images.count).map(|i| value(i, row, column)).fold(0.0f32, f32::max);
-        if own > SHADOW_SHARE * brightest { own.ln() } else { f32::NAN }
-    })
-}
-
-/// Mean over a square window; NaN where part of it is outside or not common.
-fn box_mean(plane: &Plane<f32>, common: &[bool], half: usize) -> Vec<f64> {
-    let Size { height, width } = plane.size;
-    // Sums over everything above and left of a corner.
-    let stride = width + 1;
-    let mut sums = vec![(0.0f64, 0usize); (height + 1) * stride];
-    for row in 0..height {
-        let mut line = (0.0, 0);
-        for column in 0..width {
-            let at = row * width + column;
-            if common[at] {
-                line.0 += f64::from(plane.data[at]);
-                line.1 += 1;
-            }
-            let above = sums[row * stride + column + 1];
-            sums[(row + 1) * stride + column + 1] = (above.0 + line.0, above.1 + line.1);
+/// Sums over everything above and left of each corner, (h + 1) × (w + 1).
+fn corner_sums(values: &[f64], size: Size) -> Vec<f64> {
+    let stride = size.width + 1;
+    let mut sums = vec![0.0; (size.height + 1) * stride];
+    for (row, values) in values.chunks_exact(size.width.max(1)).enumerate() {
+        let (above, below) = sums[row * stride..(row + 2) * stride].split_at_mut(stride);
+        let mut line = 0.0;
+        for ((sum, above), value) in below[1..].iter_mut().zip(&above[1..]).zip(values) {
+            line += value;
+            *sum = above + line;
         }
     }
-    let side = 2 * half + 1;
-    let mut means = vec![f64::NAN; height * width];
-    for row in half..height.saturating_sub(half) {
-        for column in half..width.saturating_sub(half) {
-            let corner = |r: usize, c: usize| sums[r * stride + c];
-            let (a, b) = (corner(row - half, column - half), corner(row - half, column + half + 1));
-            let (c, d) =
-                (corner(row + half + 1, column - half), corner(row + half + 1, column + half + 1));
-            if d.1 + a.1 - b.1 - c.1 == side * side {
-                means[row * width + column] = (d.0 - b.0 - c.0 + a.0) / (side * side) as f64;
-            }
-        }
-    }
-    means
+    sums
 }
 
 pub(super) fn findings(sharpness: &[f64], found: &mut Vec<Finding>) {
