@@ -236,9 +236,13 @@ impl ImageStack {
     /// The stack with a constant taken off every value, given as a share of full scale. A
     /// saturated value stays at its saturation level.
     pub fn minus(&self, level: f32) -> Self {
-        let (mut values, mut white) = self.to_shares();
-        values.iter_mut().for_each(|v| *v -= level);
-        white.iter_mut().for_each(|w| *w -= level);
+        let unit = 1.0 / self.pixels.full_scale();
+        let values = match &self.pixels {
+            Pixels::U8(values) => values.iter().map(|&v| f32::from(v) * unit - level).collect(),
+            Pixels::U16(values) => values.iter().map(|&v| f32::from(v) * unit - level).collect(),
+            Pixels::F32(values) => values.iter().map(|&v| v - level).collect(),
+        };
+        let white = self.white.iter().map(|w| w * unit - level).collect();
         Self { size: self.size, count: self.count, pixels: Pixels::F32(values), white }
     }
 

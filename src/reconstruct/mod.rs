@@ -13,7 +13,8 @@ use crate::gpu::{Gpu, GpuError};
 use crate::maps::{AlbedoMap, ConfidenceMap, DepthMap, ImageStack, Mask, NormalMap, ResidualMap};
 use crate::register::{Registration, register};
 use crate::stereo::{
-    Offset, SolverError, albedo_per_channel, confidence, estimate_offset, foreground_mask,
+    Offset, SolverError, albedo_per_channel, confidence, estimate_offset, estimate_offsets,
+    foreground_mask,
 };
 use solver::Problem;
 use std::borrow::Cow;
@@ -161,9 +162,9 @@ fn prepare<'a>(capture: &'a Capture, mut mask: Mask, options: &ReconstructOption
         images = Cow::Owned(images.minus(offset.level));
         // Each channel has its own share of the room's light.
         colour = colour.map(|channels| {
-            Cow::Owned(channels.each_ref().map(|channel| {
-                let offset = estimate_offset(channel, &mask).map_or(0.0, |o| o.level);
-                channel.minus(offset)
+            let offsets = estimate_offsets(channels.each_ref(), &mask);
+            Cow::Owned(std::array::from_fn(|c| {
+                channels[c].minus(offsets[c].map_or(0.0, |o| o.level))
             }))
         });
     }

@@ -118,10 +118,10 @@ impl Solver {
                 .map(|s| s.solution(images))
                 .ok_or(SolverError::LightsInPlane),
             Solver::LeastSquaresAmbient => LeastSquaresAmbient::default().solve(images, lights),
-            Solver::Weighted => Weighted::default().solve(images, lights),
-            Solver::Trimmed => Trimmed::default().solve(images, lights),
-            Solver::L1 => L1::default().solve(images, lights),
-            Solver::FourLight => FourLight::default().solve(images, lights),
+            Solver::Weighted => Weighted::default().solve_within(images, lights, Some(mask)),
+            Solver::Trimmed => Trimmed::default().solve_within(images, lights, Some(mask)),
+            Solver::L1 => L1::default().solve_within(images, lights, Some(mask)),
+            Solver::FourLight => FourLight::default().solve_within(images, lights, Some(mask)),
             Solver::SparseBayesian => SparseBayesian::default().solve(images, lights, mask),
             Solver::LowRank => LowRank::default().solve(images, lights, mask),
             Solver::NearLight => {

@@ -8,7 +8,7 @@
 
 use super::normal_equations::{LANES, Lanes, NormalEquations, lanes, shading};
 use super::{Solution, SolverError, SurfaceMaps};
-use crate::maps::{ImageStack, Lights, Pixels, Plane};
+use crate::maps::{ImageStack, Lights, Mask, Pixels, Plane};
 use rayon::prelude::*;
 
 /// Weight of a sample that is seen but not believed (saturated, in shadow, trimmed).
@@ -40,16 +40,12 @@ impl Block<'_> {
     ///
     /// Solving for the step and not for `g` refines what rounding spoilt before.
     #[inline(always)]
-    pub(super) fn step(
-        &self,
-        g: &[Lanes; 3],
-        weight: impl Fn(usize, &Lanes) -> Lanes,
-    ) -> [Lanes; 3] {
+    pub(super) fn step(&self, g: &[Lanes; 3], weighing: &impl Weighing) -> [Lanes; 3] {
         let mut equations = NormalEquations::zero();
         for (j, (row, sample)) in self.rows.iter().zip(self.samples).enumerate() {
             let model = shading(*row, g);
             let residual = lanes(|i| sample[i] - model[i]);
-            equations.add(*row, &weight(j, &residual), &residual);
+            equations.add(*row, &weighing.weight(j, &residual), &residual);
         }
         equations.solve().0
     }
@@ -59,7 +55,7 @@ impl Block<'_> {
     pub(super) fn solve(&self, weights: &[Lanes]) -> [Lanes; 3] {
         let mut g = [[0.0; LANES]; 3];
         for _ in 0..2 {
-            let step = self.step(&g, |j, _| weights[j]);
+            let step = self.step(&g, &Given(weights));
             for (g, step) in g.iter_mut().zip(&step) {
                 for i in 0..LANES {
                     g[i] += step[i];
@@ -67,6 +63,23 @@ impl Block<'_> {
             }
         }
         g
+    }
+}
+
+/// The weight of a light's samples, given their differences from the model.
+///
+/// Not a closure: one that is not inlined is compiled for the baseline processor.
+pub(super) trait Weighing {
+    fn weight(&self, light: usize, residual: &Lanes) -> Lanes;
+}
+
+/// Weights that do not hang on the differences.
+pub(super) struct Given<'a>(pub &'a [Lanes]);
+
+impl Weighing for Given<'_> {
+    #[inline(always)]
+    fn weight(&self, light: usize, _: &Lanes) -> Lanes {
+        self.0[light]
     }
 }
 
@@ -141,18 +154,20 @@ pub(crate) fn light_rows(lights: &Lights) -> Vec<[f32; 3]> {
     lights.light_matrix().row_iter().map(|r| [r[0], r[1], r[2]].map(|v| v as f32)).collect()
 }
 
-/// Solves every pixel of a stack with one image per light.
+/// Solves a stack with one image per light: every pixel, or all of the mask's. Pixels off the
+/// mask may be left unsolved.
 ///
 /// # Panics
-/// If the stack does not hold one image per light.
+/// If the stack does not hold one image per light, or the mask is of another size.
 pub(super) fn solve_blocks<S: BlockSolver>(
     solver: &S,
     images: &ImageStack,
     lights: &Lights,
+    mask: Option<&Mask>,
 ) -> Result<Solution, SolverError> {
     check_lights(images, lights)?;
     let rows = light_rows(lights);
-    Ok(solve_rows(solver, &rows, images))
+    Ok(solve_rows(solver, &rows, images, mask))
 }
 
 /// As [`solve_blocks`], for lights that were checked.
@@ -160,11 +175,15 @@ pub(super) fn solve_rows<S: BlockSolver>(
     solver: &S,
     rows: &[[f32; 3]],
     images: &ImageStack,
+    mask: Option<&Mask>,
 ) -> Solution {
+    if let Some(mask) = mask {
+        assert_eq!(mask.size, images.size, "a mask of the images' size");
+    }
     match &images.pixels {
-        Pixels::U8(values) => solve_pixels(solver, rows, values, images),
-        Pixels::U16(values) => solve_pixels(solver, rows, values, images),
-        Pixels::F32(values) => solve_pixels(solver, rows, values, images),
+        Pixels::U8(values) => solve_pixels(solver, rows, values, images, mask),
+        Pixels::U16(values) => solve_pixels(solver, rows, values, images, mask),
+        Pixels::F32(values) => solve_pixels(solver, rows, values, images, mask),
     }
 }
 
@@ -173,11 +192,13 @@ fn solve_pixels<S: BlockSolver, T: Copy + Into<f32> + Sync>(
     rows: &[[f32; 3]],
     values: &[T],
     images: &ImageStack,
+    mask: Option<&Mask>,
 ) -> Solution {
     let area = images.size.area();
     let unit = 1.0 / images.pixels.full_scale();
     let white: Vec<f32> = images.white.iter().map(|w| w * unit).collect();
-    let source = Source { rows, values, area, unit, white: &white };
+    let mask = mask.map(|mask| &mask.data[..]);
+    let source = Source { rows, values, area, unit, white: &white, mask };
     let mut surface = SurfaceMaps::unset(images.size);
     let mut lights_used = Plane::filled(images.size, 0.0);
     let mut noise_gain = Plane::filled(images.size, f32::NAN);
@@ -210,6 +231,7 @@ struct Source<'a, T> {
     area: usize,
     unit: f32,
     white: &'a [f32],
+    mask: Option<&'a [bool]>,
 }
 
 /// n_x, n_y, n_z, albedo, residual, lights used, noise gain, ambient of a run of pixels.
@@ -272,6 +294,9 @@ fn solve_task<S: BlockSolver, T: Copy + Into<f32>>(
     let length = out[0].len();
     for start in (0..length).step_by(LANES) {
         let n = LANES.min(length - start);
+        if source.mask.is_some_and(|mask| !mask[first + start..][..n].contains(&true)) {
+            continue;
+        }
         let (brightest, observed) = load(source, first + start, n, &mut samples, &mut trust);
         let block = Block {
             rows: source.rows,

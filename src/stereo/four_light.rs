@@ -22,7 +22,7 @@ use super::blocks::{Block, BlockSolution, BlockSolver, SUSPECT, solve_blocks};
 use super::normal_equations::Lanes;
 use super::{Solution, SolverError, likely_noise};
 use crate::geometry::Vec3;
-use crate::maps::{ImageStack, Lights};
+use crate::maps::{ImageStack, Lights, Mask};
 use nalgebra::{Matrix3, Matrix3x4, Matrix4x3, Vector4};
 
 /// Options of the four-light solver.
@@ -65,11 +65,27 @@ impl FourLight {
     /// # Panics
     /// If the stack does not hold one image per light.
     pub fn solve(&self, images: &ImageStack, lights: &Lights) -> Result<Solution, SolverError> {
+        self.solve_within(images, lights, None)
+    }
+
+    /// As [`Self::solve`], for the pixels of a mask; those off it may be left unsolved.
+    ///
+    /// # Errors
+    /// As [`Self::solve`].
+    ///
+    /// # Panics
+    /// As [`Self::solve`], or if the mask is of another size.
+    pub fn solve_within(
+        &self,
+        images: &ImageStack,
+        lights: &Lights,
+        mask: Option<&Mask>,
+    ) -> Result<Solution, SolverError> {
         if lights.len() != 4 {
             return Err(SolverError::NotFourLights { got: lights.len() });
         }
         let noise = self.noise.unwrap_or_else(|| likely_noise(images));
-        solve_blocks(&Prepared::new(*self, noise, lights), images, lights)
+        solve_blocks(&Prepared::new(*self, noise, lights), images, lights, mask)
     }
 }
 

@@ -9,10 +9,10 @@
 //!
 //! Twin of the entry point `l1` in `shaders/reweighted.wgsl`.
 
-use super::blocks::{Block, BlockSolution, BlockSolver, SUSPECT, advance, solve_blocks};
+use super::blocks::{Block, BlockSolution, BlockSolver, SUSPECT, Weighing, advance, solve_blocks};
 use super::normal_equations::{LANES, Lanes, lanes, shading};
 use super::{Solution, SolverError};
-use crate::maps::{ImageStack, Lights};
+use crate::maps::{ImageStack, Lights, Mask};
 
 /// Options of the L1 solver.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -51,18 +51,47 @@ impl L1 {
     /// # Panics
     /// If the stack does not hold one image per light.
     pub fn solve(&self, images: &ImageStack, lights: &Lights) -> Result<Solution, SolverError> {
-        solve_blocks(self, images, lights)
+        self.solve_within(images, lights, None)
+    }
+
+    /// As [`Self::solve`], for the pixels of a mask; those off it may be left unsolved.
+    ///
+    /// # Errors
+    /// As [`Self::solve`].
+    ///
+    /// # Panics
+    /// As [`Self::solve`], or if the mask is of another size.
+    pub fn solve_within(
+        &self,
+        images: &ImageStack,
+        lights: &Lights,
+        mask: Option<&Mask>,
+    ) -> Result<Solution, SolverError> {
+        solve_blocks(self, images, lights, mask)
     }
 }
 
 /// `believed · scale / max(|r|, scale)`
 #[inline(always)]
-pub(super) fn inverse_weight(believed: &Lanes, residual: &Lanes, scale: &Lanes) -> Lanes {
+fn inverse_weight(believed: &Lanes, residual: &Lanes, scale: &Lanes) -> Lanes {
     lanes(|i| {
         let size = residual[i].abs();
         let larger = if size > scale[i] { size } else { scale[i] };
         believed[i] * scale[i] / larger
     })
+}
+
+/// Weights `believed · scale / max(|r|, scale)`, believed given per light.
+pub(super) struct InverseWeight<'a> {
+    pub believed: &'a [Lanes],
+    pub scale: Lanes,
+}
+
+impl Weighing for InverseWeight<'_> {
+    #[inline(always)]
+    fn weight(&self, light: usize, residual: &Lanes) -> Lanes {
+        inverse_weight(&self.believed[light], residual, &self.scale)
+    }
 }
 
 impl BlockSolver for L1 {
@@ -85,7 +114,7 @@ impl BlockSolver for L1 {
         let mut active = [true; LANES];
         let tolerance = self.tolerance_deg.to_radians();
         for _ in 0..self.rounds {
-            let step = block.step(&g, |j, r| inverse_weight(&believed[j], r, &smoothing));
+            let step = block.step(&g, &InverseWeight { believed, scale: smoothing });
             advance(&mut g, &step, &mut active, tolerance);
             if !active.contains(&true) {
                 break;

@@ -96,7 +96,7 @@ impl LeastSquaresAmbient {
     pub fn solve(&self, images: &ImageStack, lights: &Lights) -> Result<Solution, SolverError> {
         assert_eq!(images.count, lights.len(), "one image per light");
         let inverse = self.prepare(lights)?;
-        Ok(solve_rows(&inverse, &inverse.light_rows, images))
+        Ok(solve_rows(&inverse, &inverse.light_rows, images, None))
     }
 }
 

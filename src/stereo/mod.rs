@@ -33,7 +33,7 @@ pub use least_squares::{LeastSquares, SurfaceMaps};
 pub use least_squares_ambient::{AmbientInverse, LeastSquaresAmbient};
 pub use low_rank::LowRank;
 pub use near_light::{NearLight, NearLightSolution};
-pub use offset::{Offset, estimate_offset};
+pub use offset::{Offset, estimate_offset, estimate_offsets};
 pub use solution::{Solution, confidence, likely_noise};
 pub use sparse_bayesian::SparseBayesian;
 pub use trimmed::Trimmed;

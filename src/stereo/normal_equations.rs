@@ -62,7 +62,9 @@ impl NormalEquations {
         let mut g = [[0.0; LANES]; 3];
         let mut trace = [0.0; LANES];
         for i in 0..LANES {
-            let [xx, xy, xz, yy, yz, zz] = [0, 1, 2, 3, 4, 5].map(|j| self.gram[j][i]);
+            // Without closures, which are not always inlined and then not vectorised.
+            let [xx, xy, xz, yy, yz, zz] = &self.gram;
+            let (xx, xy, xz, yy, yz, zz) = (xx[i], xy[i], xz[i], yy[i], yz[i], zz[i]);
             let least = SINGULAR * (xx + yy + zz);
             let d1 = 1.0 / guarded(xx, least);
             let (l21, l31) = (xy * d1, xz * d1);
@@ -71,7 +73,7 @@ impl NormalEquations {
             let l32 = e * d2;
             let d3 = 1.0 / guarded(zz - xz * l31 - e * l32, least);
 
-            let [bx, by, bz] = [0, 1, 2].map(|j| self.right[j][i]);
+            let (bx, by, bz) = (self.right[0][i], self.right[1][i], self.right[2][i]);
             let y2 = by - l21 * bx;
             let y3 = bz - l31 * bx - l32 * y2;
             let gz = y3 * d3;

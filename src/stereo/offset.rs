@@ -11,6 +11,7 @@
 
 use super::foreground::spread;
 use crate::maps::{ImageStack, Mask, Pixels};
+use rayon::prelude::*;
 
 /// A background smaller than this share of the image is a corner behind the jaw, not a
 /// background.
@@ -46,30 +47,54 @@ pub struct Offset {
 /// # Panics
 /// If the mask is of another size.
 pub fn estimate_offset(images: &ImageStack, subject: &Mask) -> Option<Offset> {
-    assert_eq!(images.size, subject.size, "a mask of the images' size");
-    let (area, size) = (images.size.area(), images.size);
+    estimate_offsets([images], subject)[0]
+}
+
+/// As [`estimate_offset`], for stacks with one subject, such as the channels of a colour capture.
+///
+/// # Panics
+/// If the mask is of another size than a stack.
+pub fn estimate_offsets<const N: usize>(
+    stacks: [&ImageStack; N],
+    subject: &Mask,
+) -> [Option<Offset>; N] {
+    let size = subject.size;
     let margin = (MARGIN * size.height.min(size.width) as f64).ceil() as usize;
     let near = spread(subject, margin, true);
-    let background: Vec<usize> = (0..area).filter(|&p| !near.data[p]).collect();
-    let inside: Vec<usize> = (0..area).filter(|&p| subject.data[p]).collect();
-    if images.count == 0 || (background.len() as f64) < (LEAST_BACKGROUND * area as f64).max(1.0) {
+    let parts: Vec<u8> = subject
+        .data
+        .iter()
+        .zip(&near.data)
+        .map(|(&subject, &near)| if subject { SUBJECT } else { u8::from(near) * BETWEEN })
+        .collect();
+    stacks.map(|images| {
+        assert_eq!(images.size, size, "a mask of the images' size");
+        of_parts(images, &parts)
+    })
+}
+
+/// What a pixel shows: background, the margin that is neither, or the subject.
+const BACKGROUND: u8 = 0;
+const BETWEEN: u8 = 1;
+const SUBJECT: u8 = 2;
+
+fn of_parts(images: &ImageStack, parts: &[u8]) -> Option<Offset> {
+    let area = parts.len();
+    let background = parts.iter().filter(|&&part| part == BACKGROUND).count();
+    if images.count == 0 || (background as f64) < (LEAST_BACKGROUND * area as f64).max(1.0) {
         return None;
     }
-    let mut levels = Vec::with_capacity(images.count);
-    for frame in 0..images.count {
-        let values = |pixels: &[usize]| -> Vec<f32> {
-            let values = pixels.iter().map(|p| images.pixels.get(frame * area + p));
-            values.filter(|v| v.is_finite()).collect()
-        };
-        let mut dark = values(&background);
-        let clipped = dark.iter().filter(|&&v| v <= 0.0).count();
-        if clipped as f64 > MOST_CLIPPED * dark.len() as f64 {
-            return None;
-        }
-        let of_background = percentile(&mut dark, BACKGROUND_SHARE)?;
-        let of_subject = percentile(&mut values(&inside), SUBJECT_SHARE).unwrap_or(f32::INFINITY);
-        levels.push(of_background.min(of_subject));
-    }
+    let mut levels = (0..images.count)
+        .into_par_iter()
+        .map(|frame| {
+            let range = frame * area..(frame + 1) * area;
+            match &images.pixels {
+                Pixels::U8(values) => darkest_of_whole(&values[range], parts, 1 << 8),
+                Pixels::U16(values) => darkest_of_whole(&values[range], parts, 1 << 16),
+                Pixels::F32(values) => darkest(&values[range], parts),
+            }
+        })
+        .collect::<Option<Vec<f32>>>()?;
     levels.sort_by(f32::total_cmp);
     let unit = 1.0 / images.pixels.full_scale();
     let step = match images.pixels {
@@ -81,6 +106,52 @@ pub fn estimate_offset(images: &ImageStack, subject: &Mask) -> Option<Offset> {
     let level = levels[(levels.len() - 1) / 2];
     (level >= LEAST_SIGNIFICANCE * uncertainty)
         .then_some(Offset { level: level * unit, uncertainty: uncertainty * unit })
+}
+
+/// The lower of the dark ends of a frame's background and subject; `None` where the background is
+/// clipped.
+fn darkest(values: &[f32], parts: &[u8]) -> Option<f32> {
+    let of = |wanted: u8| -> Vec<f32> {
+        let pixels = values.iter().zip(parts).filter(|&(_, &part)| part == wanted);
+        pixels.map(|(&v, _)| v).filter(|v| v.is_finite()).collect()
+    };
+    let mut dark = of(BACKGROUND);
+    let clipped = dark.iter().filter(|&&v| v <= 0.0).count();
+    if clipped as f64 > MOST_CLIPPED * dark.len() as f64 {
+        return None;
+    }
+    let of_background = percentile(&mut dark, BACKGROUND_SHARE)?;
+    let of_subject = percentile(&mut of(SUBJECT), SUBJECT_SHARE).unwrap_or(f32::INFINITY);
+    Some(of_background.min(of_subject))
+}
+
+/// As [`darkest`] for whole numbers below `levels`, by counting them.
+fn darkest_of_whole<T: Copy + Into<usize>>(
+    values: &[T],
+    parts: &[u8],
+    levels: usize,
+) -> Option<f32> {
+    let mut counts = vec![0u32; 3 * levels];
+    for (&value, &part) in values.iter().zip(parts) {
+        counts[usize::from(part) * levels + value.into()] += 1;
+    }
+    let of = |part: u8| &counts[usize::from(part) * levels..][..levels];
+    let total = |counts: &[u32]| counts.iter().map(|&n| n as usize).sum::<usize>();
+    let percentile = |counts: &[u32], share: f64| {
+        let rank = (total(counts).checked_sub(1)? as f64 * share) as usize;
+        let mut below = 0;
+        counts.iter().position(|&n| {
+            below += n as usize;
+            below > rank
+        })
+    };
+    let background = of(BACKGROUND);
+    if f64::from(background[0]) > MOST_CLIPPED * total(background) as f64 {
+        return None;
+    }
+    let of_background = percentile(background, BACKGROUND_SHARE)?;
+    let of_subject = percentile(of(SUBJECT), SUBJECT_SHARE).unwrap_or(usize::MAX);
+    Some(of_background.min(of_subject) as f32)
 }
 
 fn percentile(values: &mut [f32], share: f64) -> Option<f32> {

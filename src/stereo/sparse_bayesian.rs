@@ -98,7 +98,7 @@ impl SparseBayesian {
             None => self.measure_noise(images, lights, &indices)?,
         };
         let fit = Fit::new(self.iterations, SHADOW_ROUNDS, noise, &images.pixels);
-        let row = solve_blocks(&fit, &masked_pixels::gather(images, &indices), lights)?;
+        let row = solve_blocks(&fit, &masked_pixels::gather(images, &indices), lights, None)?;
         Ok(masked_pixels::scatter(&row, &indices, images.size))
     }
 
@@ -115,7 +115,7 @@ impl SparseBayesian {
         let stack = masked_pixels::gather(images, &some);
         let rounds = if lights.len() < FEW_LIGHTS { 0 } else { 1 };
         let fit = Fit::new(self.iterations, rounds, FIRST_NOISE, &images.pixels);
-        let surface = solve_blocks(&fit, &stack, lights)?.surface;
+        let surface = solve_blocks(&fit, &stack, lights, None)?.surface;
         let (samples, white) = stack.to_shares();
         let mut residuals = Vec::with_capacity(samples.len());
         for i in 0..some.len() {

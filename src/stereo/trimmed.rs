@@ -11,7 +11,7 @@ use super::blocks::{Block, BlockSolution, BlockSolver, SUSPECT, solve_blocks};
 use super::normal_equations::{LANES, Lanes, NormalEquations, lanes};
 use super::order::sort_lanes;
 use super::{Solution, SolverError};
-use crate::maps::{ImageStack, Lights};
+use crate::maps::{ImageStack, Lights, Mask};
 
 /// Options of the trimmed solver.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -55,8 +55,24 @@ impl Trimmed {
     /// # Panics
     /// If the stack does not hold one image per light.
     pub fn solve(&self, images: &ImageStack, lights: &Lights) -> Result<Solution, SolverError> {
+        self.solve_within(images, lights, None)
+    }
+
+    /// As [`Self::solve`], for the pixels of a mask; those off it may be left unsolved.
+    ///
+    /// # Errors
+    /// As [`Self::solve`].
+    ///
+    /// # Panics
+    /// As [`Self::solve`], or if the mask is of another size.
+    pub fn solve_within(
+        &self,
+        images: &ImageStack,
+        lights: &Lights,
+        mask: Option<&Mask>,
+    ) -> Result<Solution, SolverError> {
         let one_over_intensity = lights.intensities.iter().map(|e| 1.0 / e).collect();
-        solve_blocks(&Prepared { options: *self, one_over_intensity }, images, lights)
+        solve_blocks(&Prepared { options: *self, one_over_intensity }, images, lights, mask)
     }
 }
 

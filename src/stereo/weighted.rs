@@ -20,12 +20,12 @@
 //!
 //! Twin of the entry point `weighted` in `shaders/reweighted.wgsl`.
 
-use super::blocks::{Block, BlockSolution, BlockSolver, SUSPECT, advance, solve_blocks};
-use super::l1::inverse_weight;
+use super::blocks::{Block, BlockSolution, BlockSolver, Given, SUSPECT, advance, solve_blocks};
+use super::l1::InverseWeight;
 use super::normal_equations::{LANES, Lanes, lanes, shading};
 use super::order::sort_lanes;
 use super::{Solution, SolverError, likely_noise};
-use crate::maps::{ImageStack, Lights};
+use crate::maps::{ImageStack, Lights, Mask};
 
 /// Options of the weighted solver.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -73,8 +73,24 @@ impl Weighted {
     /// # Panics
     /// If the stack does not hold one image per light.
     pub fn solve(&self, images: &ImageStack, lights: &Lights) -> Result<Solution, SolverError> {
+        self.solve_within(images, lights, None)
+    }
+
+    /// As [`Self::solve`], for the pixels of a mask; those off it may be left unsolved.
+    ///
+    /// # Errors
+    /// As [`Self::solve`].
+    ///
+    /// # Panics
+    /// As [`Self::solve`], or if the mask is of another size.
+    pub fn solve_within(
+        &self,
+        images: &ImageStack,
+        lights: &Lights,
+        mask: Option<&Mask>,
+    ) -> Result<Solution, SolverError> {
         let noise = self.noise.unwrap_or_else(|| likely_noise(images));
-        solve_blocks(&Prepared { options: *self, noise }, images, lights)
+        solve_blocks(&Prepared { options: *self, noise }, images, lights, mask)
     }
 }
 
@@ -137,16 +153,23 @@ impl Prepared {
             }
         }
         sort_lanes(sorted);
+        // Rank (m − 1)/2, rounded down, is j where m is 2j + 1 or 2j + 2.
+        let mut median = [0.0; LANES];
+        for (j, sorted) in sorted.iter().enumerate() {
+            let (odd, even) = ((2 * j + 1) as f32, (2 * j + 2) as f32);
+            for i in 0..LANES {
+                let here = (counted[i] == odd) | (counted[i] == even);
+                median[i] = if here { sorted[i] } else { median[i] };
+            }
+        }
         let mut result = [0.0; LANES];
         for i in 0..LANES {
             let m = counted[i];
+            let sigma = MAD_TO_SIGMA * (1.0 + 5.0 / (m - 3.0)) * median[i];
+            let noise = self.noise / block.brightest[i];
+            let scale = 1.0 / if sigma > noise { sigma } else { noise };
             // With three or fewer nothing tells an outlier: no scale, every weight 1.
-            if m > 3.0 {
-                let median = sorted[(m as usize - 1) / 2][i];
-                let sigma = MAD_TO_SIGMA * (1.0 + 5.0 / (m - 3.0)) * median;
-                let noise = self.noise / block.brightest[i];
-                result[i] = 1.0 / if sigma > noise { sigma } else { noise };
-            }
+            result[i] = if m > 3.0 { scale } else { 0.0 };
         }
         result
     }
@@ -177,15 +200,15 @@ impl BlockSolver for Prepared {
     ) -> BlockSolution {
         self.believe(block, believed);
         let mut g = block.solve(believed);
-        let least = [self.noise; LANES];
+        let start = InverseWeight { believed, scale: [self.noise; LANES] };
         for _ in 0..self.options.start_rounds {
-            let step = block.step(&g, |j, r| inverse_weight(&believed[j], r, &least));
+            let step = block.step(&g, &start);
             advance(&mut g, &step, &mut [true; LANES], 0.0);
         }
         let mut active = [true; LANES];
         for _ in 0..self.options.rounds {
             self.weigh(block, &g, believed, weights);
-            let step = block.step(&g, |j, _| weights[j]);
+            let step = block.step(&g, &Given(weights));
             advance(&mut g, &step, &mut active, Weighted::TOLERANCE);
             if !active.contains(&true) {
                 break;
