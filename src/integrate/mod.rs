@@ -14,7 +14,7 @@ mod multigrid;
 mod poisson;
 mod poisson_dct;
 mod slopes;
-mod wide;
+pub(crate) mod wide;
 
 pub use bilateral::{BilateralOptions, MAX_SLOPE_BILATERAL, bilateral};
 pub use frankot_chellappa::frankot_chellappa;

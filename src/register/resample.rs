@@ -3,23 +3,33 @@
 //!
 //! A translation has the same four weights along every row and down every column.
 
+use crate::integrate::wide::widest;
 use crate::maps::{ImageStack, Mask, Pixels, Plane, Size};
 use rayon::prelude::*;
+use std::borrow::Cow;
 
 /// See [`super::Registration::apply`].
 pub(super) fn resample(images: &ImageStack, motions: &[[f64; 2]]) -> ImageStack {
     let (size, area) = (images.size, images.size.area());
-    let (mut values, white) = images.to_shares();
+    let (values, white) = match &images.pixels {
+        Pixels::F32(values) => (Cow::Borrowed(values), images.white.clone()),
+        _ => {
+            let (values, white) = images.to_shares();
+            (Cow::Owned(values), white)
+        }
+    };
+    let mut moved = vec![0.0f32; values.len()];
     if area > 0 {
-        values.par_chunks_exact_mut(area).zip(&white).zip(motions).for_each(
-            |((frame, &white), &motion)| {
-                if motion != [0.0; 2] {
-                    shift(frame, size, motion, white);
-                }
-            },
-        );
+        let frames = moved.par_chunks_exact_mut(area).zip(values.par_chunks_exact(area));
+        frames.zip(&white).zip(motions).for_each(|(((out, frame), &white), &motion)| {
+            if motion == [0.0; 2] {
+                out.copy_from_slice(frame);
+            } else {
+                shift(frame, size, motion, white, out);
+            }
+        });
     }
-    ImageStack::new(size, images.count, Pixels::F32(values)).with_white(white)
+    ImageStack::new(size, images.count, Pixels::F32(moved)).with_white(white)
 }
 
 /// See [`super::Registration::seen_in_all`].
@@ -42,52 +52,90 @@ fn weights(t: f64) -> [f32; 4] {
     [far(1.0 + t), near(t), near(1.0 - t), far(2.0 - t)].map(|w| w as f32)
 }
 
-/// Replaces a frame by its values at (row + dy, column + dx).
-fn shift(frame: &mut [f32], size: Size, [dx, dy]: [f64; 2], white: f32) {
+/// A row of the frame, filtered along the row.
+#[derive(Clone)]
+struct Line {
+    row: Option<usize>,
+    values: Vec<f32>,
+    /// Where a saturated pixel is next to the position; empty where none is.
+    saturated: Vec<bool>,
+}
+
+/// A frame's values at (row + dy, column + dx), into `out`.
+fn shift(frame: &[f32], size: Size, [dx, dy]: [f64; 2], white: f32, out: &mut [f32]) {
     let Size { height, width } = size;
     let (left, above) = (dx.floor(), dy.floor());
     let (across, down) = (weights(dx - left), weights(dy - above));
     let clamped = |v: f64, length: usize| v.clamp(0.0, length as f64 - 1.0) as usize;
     let row_at = |row: usize, tap: usize| clamped(row as f64 + above + tap as f64 - 1.0, height);
-    let first = left - 1.0;
-
-    // Rows widened by the replicated edge, so that the taps are four plain slices.
+    // A row widened by the replicated edge, so that the taps are four plain slices: column c of
+    // `wide` is column c + left − 1 of the frame.
     let mut wide = vec![0.0f32; width + 3];
-    let mut along = vec![0.0f32; frame.len()];
-    let mut saturated = vec![false; frame.len()];
-    for (row, out) in along.chunks_exact_mut(width).enumerate() {
-        let line = &frame[row * width..][..width];
-        for (c, value) in wide.iter_mut().enumerate() {
-            *value = line[clamped(c as f64 + first, width)];
-        }
-        for (value, four) in out.iter_mut().zip(wide.windows(4)) {
-            *value = across[0] * four[0]
-                + across[1] * four[1]
-                + across[2] * four[2]
-                + across[3] * four[3];
-        }
-        for (hit, two) in saturated[row * width..].iter_mut().zip(wide[1..].windows(2)) {
-            *hit = two[0] >= white || (two[1] >= white && across[2] != 0.0);
-        }
-    }
-    for (row, out) in frame.chunks_exact_mut(width).enumerate() {
-        let line = |tap: usize| &along[row_at(row, tap) * width..][..width];
-        let lines = [line(0), line(1), line(2), line(3)];
-        for (c, value) in out.iter_mut().enumerate() {
-            *value = down[0] * lines[0][c]
-                + down[1] * lines[1][c]
-                + down[2] * lines[2][c]
-                + down[3] * lines[3][c];
-        }
-        for tap in [1, 2] {
-            if down[tap] == 0.0 {
+    let first = (left - 1.0).clamp(-(wide.len() as f64), width as f64) as isize;
+    let before = first.min(0).unsigned_abs();
+    let inside = before..(width.saturating_sub(first.max(0) as usize) + before).min(wide.len());
+    let start = first.max(0) as usize;
+    // Of four rows one below the other each has a place of its own; a row is filtered once.
+    let mut lines = vec![Line { row: None, values: vec![0.0; width], saturated: Vec::new() }; 4];
+    for (row, out) in out.chunks_exact_mut(width).enumerate() {
+        let rows = [0, 1, 2, 3].map(|tap| row_at(row, tap));
+        for source in rows {
+            let line = &mut lines[source % 4];
+            if line.row == Some(source) {
                 continue;
             }
-            let hits = &saturated[row_at(row, tap) * width..][..width];
-            for (value, &hit) in out.iter_mut().zip(hits) {
-                *value = if hit { value.max(white) } else { *value };
+            line.row = Some(source);
+            let full = &frame[source * width..][..width];
+            wide[..inside.start].fill(full[0]);
+            wide[inside.clone()].copy_from_slice(&full[start..start + inside.len()]);
+            wide[inside.end..].fill(full[width - 1]);
+            filter_along(&mut line.values, &wide, across);
+            line.saturated.clear();
+            if any_at_least(full, white) {
+                let hit = |two: &[f32]| two[0] >= white || (two[1] >= white && across[2] != 0.0);
+                line.saturated.extend(wide[1..width + 2].windows(2).map(hit));
             }
         }
+        let taps = rows.map(|source| &lines[source % 4]);
+        let [a, b, c, d] = taps.map(|line| &line.values[..]);
+        filter_down(out, a, b, c, d, down);
+        for tap in [1, 2] {
+            if down[tap] != 0.0 {
+                for (value, &hit) in out.iter_mut().zip(&taps[tap].saturated) {
+                    *value = if hit { value.max(white) } else { *value };
+                }
+            }
+        }
+    }
+}
+
+widest! {
+    fn filter_along(out: &mut [f32], wide: &[f32], taps: [f32; 4]) {
+        let n = out.len();
+        let (a, b, c, d) = (&wide[..n], &wide[1..n + 1], &wide[2..n + 2], &wide[3..n + 3]);
+        for i in 0..n {
+            out[i] = taps[0] * a[i] + taps[1] * b[i] + taps[2] * c[i] + taps[3] * d[i];
+        }
+    }
+}
+
+widest! {
+    fn filter_down(out: &mut [f32], a: &[f32], b: &[f32], c: &[f32], d: &[f32], taps: [f32; 4]) {
+        let n = out.len();
+        let (a, b, c, d) = (&a[..n], &b[..n], &c[..n], &d[..n]);
+        for i in 0..n {
+            out[i] = taps[0] * a[i] + taps[1] * b[i] + taps[2] * c[i] + taps[3] * d[i];
+        }
+    }
+}
+
+widest! {
+    fn any_at_least(values: &[f32], level: f32) -> bool {
+        let mut any = false;
+        for &value in values {
+            any |= value >= level;
+        }
+        any
     }
 }
 
