@@ -114,22 +114,31 @@ impl Facets {
         let (grid, width) = (self.grid, self.grid.size.width);
         let step = grid.steps()[axis as usize];
         let focal = self.camera.map(|c| c.focal_px.map(|f| f as f32));
-        let mut out = vec![[0.0f32; N]; grid.len()];
-        out[grid.span()].par_chunks_mut(grid.stride).enumerate().with_min_len(ROWS).for_each(
-            |(row, out)| {
-                for (column, out) in out.iter_mut().enumerate().take(width) {
-                    let p = grid.index(row, column);
-                    // Guards are not defined, so an edge out of the grid is none.
-                    if !(self.defined[p] && self.defined[p + step]) {
-                        continue;
-                    }
-                    let ray = self.ray(row, column);
-                    let normals = [p, p + step].map(|i| Some(self.normals[i]).filter(is_normal));
-                    *out = value(&Edge { axis, ray, focal, normals });
+        let mut out: [Vec<f32>; N] = std::array::from_fn(|_| grid.zeros());
+        let mut planes = out.each_mut().map(|plane| plane[grid.span()].chunks_mut(grid.stride));
+        let mut rows: Vec<[&mut [f32]; N]> = (0..grid.size.height)
+            .map(|_| planes.each_mut().map(|rows| rows.next().unwrap_or_default()))
+            .collect();
+        rows.par_iter_mut().enumerate().with_min_len(ROWS).for_each(|(row, out)| {
+            let first = grid.index(row, 0);
+            let line =
+                |from: usize| (&self.defined[from..][..width], &self.normals[from..][..width]);
+            let ((p_defined, p), (q_defined, q)) = (line(first), line(first + step));
+            for column in 0..width {
+                // Guards are not defined, so an edge out of the grid is none.
+                if !(p_defined[column] && q_defined[column]) {
+                    continue;
                 }
-            },
-        );
-        std::array::from_fn(|n| out.par_iter().map(|values| values[n]).collect())
+                let known = |normal: Vec3| if is_normal(&normal) { Some(normal) } else { None };
+                let normals = [known(p[column]), known(q[column])];
+                let ray = self.ray(row, column);
+                let values = value(&Edge { axis, ray, focal, normals });
+                for (out, value) in out.iter_mut().zip(values) {
+                    out[column] = value;
+                }
+            }
+        });
+        out
     }
 
     /// Cosine of the angle to the line of sight, times the length of the ray at depth 1; 0 where

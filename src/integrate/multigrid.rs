@@ -16,10 +16,15 @@
 //! "Towards algebraic multigrid for elliptic problems of second order"). So coarse weights are
 //! **half** that sum; on a uniform grid this gives every level the five-point stencil.
 //!
-//! **Smoothing** is damped Jacobi, two sweeps before and two after: the eigenvalues of D⁻¹A lie
-//! in 0..2 whatever the weights, and each sweep is one flat loop. Cycle and smoother are
+//! **Smoothing** is damped Jacobi, two sweeps before and two after, with Chebyshev's dampings: the
+//! eigenvalues of D⁻¹A lie in 0..2 whatever the weights, and each sweep is one flat loop. Cycle and smoother are
 //! symmetric and positive, so conjugate gradients may use them and take care of what they miss:
-//! blocks that straddle a cut, where the weights leap by orders of magnitude. A has no hold on
+//! blocks that straddle a cut, where the weights leap by orders of magnitude. The steeper parts of
+//! a face are such, and one cycle a level then misses much. So every coarse level is solved by
+//! one or two steps of conjugate gradients of its own, preconditioned by the level below (the
+//! K-cycle of Notay 2010, "An aggregation-based algebraic multigrid method"). The preconditioner
+//! then is not quite linear; the outer iteration is the flexible one (Notay 2000, "Flexible
+//! conjugate gradients"). A has no hold on
 //! the mean of the residual over a component: it is zero but for rounding, which the coarse
 //! grids would make much of, so it is taken off at each step.
 //!
@@ -238,6 +243,8 @@ pub(super) struct Multigrid {
     /// The component of each cell, and the number of cells of each component.
     labels: Vec<u32>,
     cells: Vec<usize>,
+    /// Cells of one component side by side, and which it is.
+    runs: Vec<(Range<usize>, usize)>,
     residual: Vec<f32>,
     direction: Vec<f32>,
     product: Vec<f32>,
@@ -267,6 +274,7 @@ impl Multigrid {
             levels,
             labels: labels.to_vec(),
             cells,
+            runs: runs(labels),
             residual: zeros(),
             direction: zeros(),
             product: zeros(),
@@ -294,21 +302,21 @@ impl Multigrid {
     /// Takes its mean over each component off the residual.
     fn centre_residual(&mut self) {
         let span = self.grid().span();
-        let residual = &mut self.residual[span.clone()];
-        let labels = &self.labels[span];
         if let [cells] = self.cells[..] {
+            let residual = &mut self.residual[span.clone()];
+            let labels = &self.labels[span];
             let mean = (sum(residual) / cells as f64) as f32;
             for_spans(residual, 0, |out, first| take_off(out, first, labels, mean));
             return;
         }
         let mut means = vec![0.0f64; self.cells.len()];
-        let of = |label: u32| label as usize;
-        for (r, &label) in residual.iter().zip(labels).filter(|&(_, &label)| label != OFF) {
-            means[of(label)] += f64::from(*r);
+        for (run, label) in &self.runs {
+            means[*label] += span_sum(&self.residual[run.clone()]);
         }
         means.iter_mut().zip(&self.cells).for_each(|(mean, &cells)| *mean /= cells as f64);
-        for (r, &label) in residual.iter_mut().zip(labels).filter(|&(_, &label)| label != OFF) {
-            *r -= means[of(label)] as f32;
+        for (run, label) in &self.runs {
+            let mean = means[*label] as f32;
+            self.residual[run.clone()].iter_mut().for_each(|r| *r -= mean);
         }
     }
 
@@ -375,6 +383,17 @@ impl Multigrid {
         }
         ended
     }
+}
+
+/// Stretches of cells of one component, in order.
+fn runs(labels: &[u32]) -> Vec<(Range<usize>, usize)> {
+    let mut first = 0;
+    let stretches = labels.chunk_by(|a, b| a == b).map(|stretch| {
+        let range = first..first + stretch.len();
+        first = range.end;
+        (range, stretch[0])
+    });
+    stretches.filter(|&(_, label)| label != OFF).map(|(range, l)| (range, l as usize)).collect()
 }
 
 /// One cycle from zero, for the right-hand side of the first level.

@@ -25,10 +25,10 @@ use super::multigrid::{Multigrid, within_pool};
 use crate::geometry::Camera;
 use crate::maps::{DepthMap, Mask, NormalMap, Plane};
 
-/// |b − A u| / |b| by the recurrence; single precision does not go much further.
-pub(crate) const TOLERANCE: f64 = 1e-6;
-/// Only a mask of pathological shape needs many: 512² cut into bands that touch at their corners
-/// took 57.
+/// |b − A u| / |b| by the recurrence. What it leaves of a face 600 pixels high is below a
+/// thousandth of a pixel (at 1e-4 a hundredth), far below what noise in the normals does.
+pub(crate) const TOLERANCE: f64 = 1e-5;
+/// Only a mask of pathological shape needs many.
 pub(crate) const MOST_ITERATIONS: usize = 200;
 
 /// Integrates a normal map over its mask alone; nothing is assumed beyond it.
@@ -64,11 +64,13 @@ fn integrate(normals: &NormalMap, mask: &Mask, camera: Option<&Camera>) -> Depth
 
 fn weight_and_step(edge: &Edge) -> [f32; 2] {
     let normal = match edge.normals {
-        [Some(p), Some(q)] => (p + q).normalize(),
+        [Some(p), Some(q)] => p + q,
         [Some(one), None] | [None, Some(one)] => one,
         [None, None] => return [HOLE_WEIGHT, 0.0],
     };
     let Some(step) = edge.step(normal) else { return [HOLE_WEIGHT, 0.0] };
     let (facing, tilt) = edge.facing_and_tilt(normal);
-    [facing.powi(4) / (tilt * tilt + facing * facing), step]
+    // Of a normal of any length: no root to take.
+    let (facing, tilt, square) = (facing * facing, tilt * tilt, normal.norm_squared());
+    [facing * facing / ((tilt + facing) * square), step]
 }
