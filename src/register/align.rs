@@ -43,8 +43,8 @@ pub(super) struct Aligner<'a> {
     level: &'a Level,
     reference: usize,
     smallest_step: f64,
-    /// Flat indices of the pixels compared.
-    pixels: Vec<usize>,
+    /// Row and column of the pixels compared.
+    pixels: Vec<[u32; 2]>,
     /// `1 − L L⁺`; `None` for three lights, or where it is not used.
     projection: Option<DMatrix<f64>>,
     /// (2k × unknowns): the motions that a step can be made of.
@@ -222,9 +222,9 @@ impl<'a> Aligner<'a> {
             along_x: Vec::with_capacity(self.pixels.len()),
             along_y: Vec::with_capacity(self.pixels.len()),
         };
-        for &p in &self.pixels {
-            let row = ((p / width) as isize + above).clamp(1, height as isize - 3) as usize;
-            let column = ((p % width) as isize + left).clamp(1, width as isize - 3) as usize;
+        for &[row, column] in &self.pixels {
+            let row = (row as isize + above).clamp(1, height as isize - 3) as usize;
+            let column = (column as isize + left).clamp(1, width as isize - 3) as usize;
             let first = (row - 1) * width + column - 1;
             let line = |r: usize| four(plane, first + r * width);
             let (a, b, c, d) = (line(0), line(1), line(2), line(3));
@@ -251,9 +251,9 @@ impl<'a> Aligner<'a> {
         let Size { height, width } = self.level.size;
         let (left, above) =
             (clamp_shift(motion[0].round(), width), clamp_shift(motion[1].round(), height));
-        let at = |&p: &usize| {
-            let row = ((p / width) as isize + above).clamp(0, height as isize - 1) as usize;
-            let column = ((p % width) as isize + left).clamp(0, width as isize - 1) as usize;
+        let at = |&[row, column]: &[u32; 2]| {
+            let row = (row as isize + above).clamp(0, height as isize - 1) as usize;
+            let column = (column as isize + left).clamp(0, width as isize - 1) as usize;
             plane[row * width + column]
         };
         self.pixels.iter().map(at).collect()
@@ -404,17 +404,19 @@ fn robust_scale(residuals: &[f32]) -> f32 {
 /// same in each, the edge of a shadow stands in one, and relief turns its sign with the light.
 /// Every part of the subject gives in proportion to its area, so that no striped shirt outvotes a
 /// face.
-fn common_structure(level: &Level, motions: &[[f64; 2]]) -> Vec<usize> {
+fn common_structure(level: &Level, motions: &[[f64; 2]]) -> Vec<[u32; 2]> {
     let Size { height, width } = level.size;
     let inside = &level.inside.data;
     let total = inside.iter().filter(|&&v| v).count();
     let share = (PIXELS as f64 / total.max(1) as f64).min(1.0);
     let shift = |v: f64, length: usize| clamp_shift(v.round(), length);
+    let shifts: Vec<[isize; 2]> =
+        motions.iter().map(|m| [shift(m[0], width), shift(m[1], height)]).collect();
     let strength = |p: usize| {
         let (mut x, mut y) = (0.0f32, 0.0f32);
-        for (frame, motion) in level.frames.iter().zip(motions) {
-            let row = (p / width) as isize + shift(motion[1], height);
-            let column = (p % width) as isize + shift(motion[0], width);
+        let (row, column) = ((p / width) as isize, (p % width) as isize);
+        for (frame, [right, down]) in level.frames.iter().zip(&shifts) {
+            let (row, column) = (row + down, column + right);
             let q = row.clamp(1, height as isize - 2) as usize * width
                 + column.clamp(1, width as isize - 2) as usize;
             let (s, w) = (&frame.structure, frame.weight[q]);
@@ -440,7 +442,8 @@ fn common_structure(level: &Level, motions: &[[f64; 2]]) -> Vec<usize> {
             part[..count].iter().for_each(|&(_, p)| chosen[p] = true);
         }
     }
-    (0..chosen.len()).filter(|&p| chosen[p]).collect()
+    let place = |p: usize| [(p / width) as u32, (p % width) as u32];
+    (0..chosen.len()).filter(|&p| chosen[p]).map(place).collect()
 }
 
 /// `1 − L L⁺`.

@@ -104,14 +104,18 @@ fn shifted(plane: &[f32], size: Size, [dx, dy]: [f64; 2], out: &mut Vec<f32>) {
     let (left, above) = (dx.floor(), dy.floor());
     let (tx, ty) = ((dx - left) as f32, (dy - above) as f32);
     let clamped = |v: f64, length: usize| v.clamp(0.0, length as f64 - 1.0) as usize;
+    let columns: Vec<usize> = (0..=width).map(|c| clamped(c as f64 + left, width)).collect();
     let mut wide = vec![0.0f32; width + 1];
-    for row in 0..height {
+    let filled = out.len();
+    out.resize(filled + plane.len(), 0.0);
+    for (row, out) in out[filled..].chunks_exact_mut(width).enumerate() {
         let upper = &plane[clamped(row as f64 + above, height) * width..][..width];
         let lower = &plane[clamped(row as f64 + above + 1.0, height) * width..][..width];
-        for (c, value) in wide.iter_mut().enumerate() {
-            let c = clamped(c as f64 + left, width);
+        for (value, &c) in wide.iter_mut().zip(&columns) {
             *value = upper[c] + ty * (lower[c] - upper[c]);
         }
-        out.extend(wide.windows(2).map(|two| two[0] + tx * (two[1] - two[0])));
+        for ((out, here), next) in out.iter_mut().zip(&wide).zip(&wide[1..]) {
+            *out = here + tx * (next - here);
+        }
     }
 }
