@@ -8,7 +8,7 @@ use lumiface::integrate::poisson;
 use lumiface::maps::{DepthMap, Mask, NormalMap, Plane, Size};
 
 /// Both sides do the same steps to the same residual, so what differs is rounding and, at worst,
-/// one last iteration, which changes depth by a few times the 1e-6 that they stop at.
+/// one last iteration, which changes depth by a few times the 1e-5 that they stop at.
 const RELATIVE_TOLERANCE: f32 = 1e-4;
 
 fn scrambled(index: usize) -> f32 {

@@ -28,7 +28,7 @@ pub(super) const BINDINGS: [Access; 8] = [
     Access::ReadWrite,
 ];
 const TILE: usize = 16;
-/// Iterations between two looks at the residual. A solve takes about 12.
+/// Iterations between two looks at the residual. A solve takes about 15.
 const ITERATIONS: usize = 4;
 /// Scalars before the partial sums: energy, old energy, curvature, squared residual and its
 /// target.

@@ -794,8 +794,9 @@ mod tests {
         for (height, width) in shapes {
             let grid = Grid::new(Size::new(height, width));
             // Connected by row 0 and every third column; else two thirds of the cells.
-            let defined =
-                |r: usize, c: usize| r == 0 || c % 3 == 0 || scrambled(r * width + c) < 0.66;
+            let defined = |r: usize, c: usize| {
+                r == 0 || c.is_multiple_of(3) || scrambled(r * width + c) < 0.66
+            };
             for span in [0, 1, 6] {
                 // From 10^-span to 1.
                 let weight = |i: usize| 10f32.powf(-(span as f32) * scrambled(i));
