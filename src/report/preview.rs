@@ -2,7 +2,7 @@
 
 use crate::dataset::{Modality, Sample};
 use crate::io::Picture;
-use crate::maps::{ImageStack, Plane, Size};
+use crate::maps::{ImageStack, Pixels, Plane, Size};
 use crate::reconstruct::Reconstruction;
 
 /// Longest side of a tile, pixels.
@@ -17,17 +17,20 @@ pub fn preview(maps: &Reconstruction) -> Picture {
     let scaled = |length: usize| ((length as f64 * scale).round() as usize).max(1);
     let tile = Size::new(scaled(size.height), scaled(size.width));
     let tiles = [
-        lit_image(&maps.images),
-        normals(maps),
-        grey(&maps.albedo, 0.0, quantile(&maps.albedo, 0.995)),
-        shaded_depth(maps),
-        heat(&maps.residual, quantile(&maps.residual, 0.995).max(0.02)),
+        lit_image(&maps.images, tile),
+        normals(maps, tile),
+        grey(&shrunk(&maps.albedo.data, size, tile), 0.0, quantile(&maps.albedo.data, 0.995)),
+        shaded_depth(&shrunk(&maps.depth.data, size, tile), scale as f32),
+        heat(
+            &shrunk(&maps.residual.data, size, tile),
+            quantile(&maps.residual.data, 0.995).max(0.02),
+        ),
     ];
     let gap = 4;
     let width = tiles.len() * (tile.width + gap) - gap;
     let mut strip = Picture::filled(Size::new(tile.height, width), BACKGROUND);
     for (i, picture) in tiles.iter().enumerate() {
-        strip.paste(&picture.resized(tile), 0, i * (tile.width + gap));
+        strip.paste(picture, 0, i * (tile.width + gap));
     }
     strip
 }
@@ -46,30 +49,63 @@ pub fn stacked(pictures: &[Picture]) -> Picture {
     stack
 }
 
-fn lit_image(images: &ImageStack) -> Picture {
-    let area = images.size.area();
-    let first: Vec<f32> = (0..area).map(|p| images.pixels.get(p)).collect();
-    let plane = Plane::new(images.size, first);
-    grey(&plane, 0.0, quantile(&plane, 0.995))
+/// Means over the pixels under each pixel of the tile; NaN where fewer than half are defined.
+fn shrunk(values: &[f32], size: Size, tile: Size) -> Plane<f32> {
+    let edge = |i: usize, tile: usize, length: usize| i * length / tile;
+    let mut out = Vec::with_capacity(tile.area());
+    let (mut sums, mut counts) = (vec![0.0f32; size.width], vec![0.0f32; size.width]);
+    for row in 0..tile.height {
+        sums.fill(0.0);
+        counts.fill(0.0);
+        let rows = edge(row, tile.height, size.height)..edge(row + 1, tile.height, size.height);
+        let each = rows.len() as f32;
+        for r in rows {
+            let line = &values[r * size.width..(r + 1) * size.width];
+            for ((sum, count), &v) in sums.iter_mut().zip(&mut counts).zip(line) {
+                *sum += if v.is_nan() { 0.0 } else { v };
+                *count += if v.is_nan() { 0.0 } else { 1.0 };
+            }
+        }
+        for column in 0..tile.width {
+            let range =
+                edge(column, tile.width, size.width)..edge(column + 1, tile.width, size.width);
+            let all = each * range.len() as f32;
+            let count: f32 = counts[range.clone()].iter().sum();
+            let sum: f32 = sums[range].iter().sum();
+            out.push(if 2.0 * count >= all && count > 0.0 { sum / count } else { f32::NAN });
+        }
+    }
+    Plane::new(tile, out)
+}
+
+fn lit_image(images: &ImageStack, tile: Size) -> Picture {
+    let first: Vec<f32> = match &images.pixels {
+        Pixels::F32(values) => {
+            let first = &values[..images.size.area()];
+            return grey(&shrunk(first, images.size, tile), 0.0, quantile(first, 0.995));
+        }
+        other => (0..images.size.area()).map(|p| other.get(p)).collect(),
+    };
+    grey(&shrunk(&first, images.size, tile), 0.0, quantile(&first, 0.995))
 }
 
 /// The usual colours: R, G, B = (n + 1) / 2.
-fn normals(maps: &Reconstruction) -> Picture {
-    Picture::from_fn(maps.mask.size, |p| {
-        if !maps.mask.data[p] {
-            return BACKGROUND;
-        }
-        let n = maps.normals.at(p);
-        [n.x, n.y, n.z].map(|v| byte(0.5 * (v + 1.0)))
+fn normals(maps: &Reconstruction, tile: Size) -> Picture {
+    let all = &maps.normals;
+    let [x, y, z] = [all.x(), all.y(), all.z()].map(|part| shrunk(part, all.size, tile));
+    Picture::from_fn(tile, |p| {
+        let n = crate::geometry::Vec3::new(x.data[p], y.data[p], z.data[p]).normalize();
+        if n.x.is_nan() { BACKGROUND } else { [n.x, n.y, n.z].map(|v| byte(0.5 * (v + 1.0))) }
     })
 }
 
-/// The depth map lit from the upper left, so that bumps and tears show.
-fn shaded_depth(maps: &Reconstruction) -> Picture {
-    let Size { height, width } = maps.mask.size;
+/// The depth map lit from the upper left, so that bumps and tears show. `scale`: pixels of the tile
+/// to one of the map.
+fn shaded_depth(depth: &Plane<f32>, scale: f32) -> Picture {
+    let Size { height, width } = depth.size;
     let light = crate::geometry::Vec3::new(-0.5, 0.6, 0.8).normalize();
-    let z = |r: usize, c: usize| *maps.depth.at(r.min(height - 1), c.min(width - 1));
-    Picture::from_fn(maps.mask.size, |p| {
+    let z = |r: usize, c: usize| scale * *depth.at(r.min(height - 1), c.min(width - 1));
+    Picture::from_fn(depth.size, |p| {
         let (r, c) = (p / width, p % width);
         let dz_dx = 0.5 * (z(r, c + 1) - z(r, c.saturating_sub(1)));
         let dz_dy = -0.5 * (z(r + 1, c) - z(r.saturating_sub(1), c));
@@ -105,9 +141,11 @@ fn byte(share: f32) -> u8 {
     (share.clamp(0.0, 1.0) * 255.0).round() as u8
 }
 
-/// The value below which a share of the defined pixels lies; 0 where none is defined.
-fn quantile(plane: &Plane<f32>, share: f64) -> f32 {
-    let mut values: Vec<f32> = plane.data.iter().copied().filter(|v| !v.is_nan()).collect();
+/// The value below which a share of the defined pixels lies, of one pixel in nine where there are
+/// many; 0 where none is defined.
+fn quantile(all: &[f32], share: f64) -> f32 {
+    let step = if all.len() > 1 << 16 { 9 } else { 1 };
+    let mut values: Vec<f32> = all.iter().step_by(step).copied().filter(|v| !v.is_nan()).collect();
     if values.is_empty() {
         return 0.0;
     }

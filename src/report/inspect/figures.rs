@@ -70,14 +70,13 @@ pub(super) fn figures(maps: &CaptureMaps, side: usize) -> String {
         html += &figure(&picture, packing, "confidence", &self::legend("0", "1"));
     }
     if let Some(images) = &maps.images {
-        let counts = exposure_maps(images, &maps.mask);
+        // No count of shadows: it would need the room's light that was taken off before solving,
+        // which the files still hold.
+        let saturated = exposure_maps(images, &maps.mask).saturated;
         let all = images.count as f32;
-        for (map, label) in
-            [(&counts.shadowed, "images in shadow"), (&counts.saturated, "images saturated")]
-        {
-            let picture = thumb(viridis(map, 0.0, all));
-            html += &figure(&picture, packing, label, &self::legend("0", &format!("{all:.0}")));
-        }
+        let picture = thumb(viridis(&saturated, 0.0, all));
+        let legend = self::legend("0", &format!("{all:.0}"));
+        html += &figure(&picture, packing, "images saturated", &legend);
     }
     html += "</div>";
 
