@@ -105,6 +105,9 @@ impl Coarse {
     /// The k values of each block in turn, 0 where it does not count.
     pub fn columns(&self, blocks: &[usize]) -> Vec<f64> {
         let mut columns = vec![0.0; blocks.len() * self.count];
+        if blocks.is_empty() {
+            return columns;
+        }
         for (j, plane) in self.values.chunks_exact(self.size.area().max(1)).enumerate() {
             let column = columns[j..].iter_mut().step_by(self.count);
             for (out, &at) in column.zip(blocks) {
