@@ -182,6 +182,53 @@ fn every_solver_and_integrator_runs_by_its_name() {
     assert!(stderr(&output).contains("did you mean `least-squares`?"), "{}", stderr(&output));
 }
 
+#[test]
+fn nothing_of_the_users_is_written_over() {
+    let (folder, maps) = maps();
+    let session = std::fs::read_dir(&maps)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .flat_map(|person| std::fs::read_dir(person).unwrap().map(|e| e.unwrap().path()))
+        .min()
+        .unwrap();
+    let (normals, albedo) = (session.join("normals.exr"), session.join("albedo.exr"));
+    let manifest = maps.join("manifest.csv");
+    let cases: [(&Path, Vec<&str>); 3] = [
+        (&normals, vec!["integrate", text(&normals), "--out", text(&normals)]),
+        (&albedo, vec!["relight", text(&session), "--light", "0,0", "--out", text(&albedo)]),
+        (&manifest, vec!["inspect", text(&maps), "--out", text(&manifest)]),
+    ];
+    for (file, arguments) in cases {
+        let before = std::fs::read(file).unwrap();
+        let output = lumiface(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
+        assert_eq!(std::fs::read(file).unwrap(), before, "{arguments:?}");
+    }
+
+    // A note beside the maps outlives their being made anew.
+    std::fs::write(session.join("note.txt"), "mine").unwrap();
+    let captures = folder.path().join("captures");
+    let again = lumiface(&[
+        "preprocess",
+        text(&captures),
+        "--device",
+        "cpu",
+        "--force",
+        "--out",
+        text(&maps),
+    ]);
+    assert!(again.status.success(), "{}", stderr(&again));
+    assert_eq!(std::fs::read(session.join("note.txt")).unwrap(), b"mine");
+
+    // A table of the user's stops the run before it begins.
+    let theirs = tempfile::tempdir().unwrap();
+    std::fs::write(theirs.path().join("manifest.csv"), "my,own,table\n").unwrap();
+    let out = text(theirs.path());
+    let output = lumiface(&["preprocess", text(&captures), "--device", "cpu", "--out", out]);
+    assert!(stderr(&output).contains("is no manifest of lumiface's"), "{}", stderr(&output));
+}
+
 /// A mirror ball of radius 40 px at (60, 50), with the highlight of a distant light.
 fn write_probe(path: &Path, light: Vec3) {
     let half = (light + Vec3::z()).normalize();

@@ -280,7 +280,14 @@ fn intensities(lights: &[LightToml]) -> Result<Vec<[f32; 3]>, String> {
 fn usable_name(given: Option<String>, what: &str, folder: String) -> Result<String, String> {
     let Some(name) = given else { return Ok(folder) };
     let odd = |c: char| c.is_control() || ['/', '\\', ':'].contains(&c);
-    if name.is_empty() || name.starts_with('.') || name.len() > 200 || name.contains(odd) {
+    // What lumiface itself puts beside the captures' folders.
+    let ours = ["manifest.csv", "problems.txt", "inspect.html"];
+    if ours.contains(&name.as_str())
+        || name.is_empty()
+        || name.starts_with('.')
+        || name.len() > 200
+        || name.contains(odd)
+    {
         return Err(format!(
             "the {what} {name:?} cannot name a folder; use letters, digits, `-` and `_`"
         ));

@@ -244,7 +244,7 @@ fn compose(
          # White where the subject is; left out: found in the images.\n\
          {mask}\n\
          \n\
-         # For lamps given by position_mm, and for depth in millimetres.\n\
+         # For lamps given by position_mm.\n\
          # subject_distance_mm = 1200.0\n\
          # camera = {{ focal_px = 2800.0 }}\n\
          \n"

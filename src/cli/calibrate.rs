@@ -1,6 +1,6 @@
 //! `lumiface calibrate`: where the lights are, from pictures of a sphere, a card or the face.
 
-use super::{OK, say};
+use super::{OK, say, tell};
 use crate::calibrate::{Calibration, Circle};
 use crate::geometry::Vec3;
 use crate::io::Transfer;
@@ -24,7 +24,7 @@ pub(super) enum CalibrateCommand {
         #[command(flatten)]
         spheres: Spheres,
         /// Radius of the spheres; with two or more and a camera, lamp positions come out
-        #[arg(long, value_name = "MM")]
+        #[arg(long, value_name = "MM", value_parser = parse_positive)]
         radius_mm: Option<f64>,
         /// Distance of the subject from the camera [default: the mean of the spheres']
         #[arg(long, value_name = "MM")]
@@ -131,6 +131,13 @@ fn parse_three(text: &str) -> Result<[f64; 3], String> {
     }
 }
 
+fn parse_positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
+        _ => Err("a number above 0".into()),
+    }
+}
+
 fn parse_circle(text: &str) -> Result<Circle, String> {
     let [column, row, radius] = parse_three(text)?;
     if radius > 0.0 { Ok(Circle { column, row, radius }) } else { Err("a radius above 0".into()) }
@@ -171,7 +178,7 @@ pub(super) fn run(command: CalibrateCommand) -> anyhow::Result<u8> {
         out: files.out,
     })?;
     for warning in &calibration.warnings {
-        eprintln!("warning: {warning}");
+        tell!("warning: {warning}");
     }
     print(&calibration)?;
     say!("{}", out.display());

@@ -12,8 +12,8 @@ use crate::eval::{Enrolment, Evaluation};
 use crate::gpu::{DeviceRequest, choose_adapter, list_adapters};
 use crate::io::MapCompression;
 use crate::pipeline::{
-    Baseline, EvaluateOptions, PreprocessOptions, TrainOptions, demo, evaluate, preprocess,
-    read_train_config, train,
+    Baseline, EvaluateOptions, PreprocessOptions, StageError, TrainOptions, demo, evaluate,
+    preprocess, read_train_config, train,
 };
 use crate::reconstruct::{Integrator, ReconstructOptions, Solver};
 use crate::report::evaluation_table;
@@ -38,12 +38,22 @@ macro_rules! say {
 
 use say;
 
+/// Prints a line for people to stderr; nobody there to read it is no reason to stop.
+macro_rules! tell {
+    ($($text:tt)*) => {{
+        let _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+use tell;
+
 /// A test holds them against the lock file.
 const BURN_VERSION: &str = "0.22.1";
 const WGPU_VERSION: &str = "30.0.1";
 
 /// Every capture is done.
 const OK: u8 = 0;
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
 /// Some captures failed; each was listed.
 const PARTIAL: u8 = 3;
 
@@ -216,8 +226,9 @@ pub fn main() -> ExitCode {
     match run(arguments) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(1)
+            tell!("error: {error:#}");
+            let wrong_usage = matches!(error.downcast_ref(), Some(StageError::Usage(_)));
+            ExitCode::from(if wrong_usage { USAGE } else { FAILED })
         }
     }
 }
@@ -276,6 +287,7 @@ fn run_preprocess(arguments: PreprocessArguments) -> anyhow::Result<u8> {
         device: arguments.device,
         force: arguments.force,
     };
+    let out = options.out.clone();
     let progress = Progress::new();
     let summary = preprocess(&options, &|event| progress.show(event))?;
     progress.finish();
@@ -286,7 +298,15 @@ fn run_preprocess(arguments: PreprocessArguments) -> anyhow::Result<u8> {
         summary.made,
         summary.skipped
     );
-    Ok(report_problems(&summary.problems, summary.problem_list.as_deref()))
+    if summary.with_warnings > 0 {
+        tell!(
+            "{} of them have warnings; `lumiface inspect {}` shows them with their remedies",
+            summary.with_warnings,
+            out.display()
+        );
+    }
+    let code = report_problems(&summary.problems, summary.problem_list.as_deref());
+    Ok(if total == 0 { FAILED } else { code })
 }
 
 fn run_train(arguments: TrainArguments) -> anyhow::Result<u8> {
@@ -318,7 +338,7 @@ fn run_evaluate(arguments: EvaluateArguments) -> anyhow::Result<u8> {
     let summary = evaluate(&options, &|event| progress.show(event))?;
     progress.finish();
     for warning in &summary.evaluation.warnings {
-        eprintln!("warning: {warning}");
+        tell!("warning: {warning}");
     }
     if arguments.json {
         say!("{}", serde_json::to_string_pretty(&summary.evaluation)?);
@@ -368,15 +388,15 @@ fn report_problems(problems: &[String], list: Option<&Path>) -> u8 {
     if problems.is_empty() {
         return OK;
     }
-    eprintln!("{} problems:", problems.len());
+    tell!("{} problems:", problems.len());
     for problem in problems.iter().take(LISTED) {
-        eprintln!("  {problem}");
+        tell!("  {problem}");
     }
     if problems.len() > LISTED {
-        eprintln!("  and {} more", problems.len() - LISTED);
+        tell!("  and {} more", problems.len() - LISTED);
     }
     if let Some(list) = list {
-        eprintln!("all of them: {}", list.display());
+        tell!("all of them: {}", list.display());
     }
     PARTIAL
 }

@@ -1,8 +1,10 @@
 //! Progress bars on stderr; nothing where stderr is no terminal.
 
+use super::tell;
 use crate::pipeline::Event;
 use crate::train::{Losses, TrainEvent};
 use indicatif::{ProgressBar, ProgressStyle};
+use std::io::Write;
 use std::sync::Mutex;
 
 pub(super) struct Progress {
@@ -22,11 +24,11 @@ impl Progress {
                 if let Some(bar) = bar.take() {
                     bar.finish_and_clear();
                 }
-                eprintln!("{name}");
+                tell!("{name}");
             }
-            Event::EmbeddingsReady { count } => eprintln!("compared {count} captures"),
-            Event::DeviceChosen { name, reason } => eprintln!("device: {name} ({reason})"),
-            Event::LayoutDetected { reason } => eprintln!("{reason}"),
+            Event::EmbeddingsReady { count } => tell!("compared {count} captures"),
+            Event::DeviceChosen { name, reason } => tell!("device: {name} ({reason})"),
+            Event::LayoutDetected { reason } => tell!("{reason}"),
             Event::CapturesFound { total } => {
                 *bar = Some(styled(
                     total,
@@ -60,13 +62,13 @@ fn show_training(bar: &mut Option<ProgressBar>, event: TrainEvent) {
     // Above the bar where there is one, plain lines where stderr is no terminal.
     let say = |bar: &Option<ProgressBar>, line: String| match bar {
         Some(bar) if !bar.is_hidden() => bar.println(line),
-        _ => eprintln!("{line}"),
+        _ => tell!("{line}"),
     };
     match event {
         TrainEvent::Started { samples, people, epochs, steps_per_epoch, resumed } => {
-            eprintln!("training on {samples} captures of {people} people");
+            tell!("training on {samples} captures of {people} people");
             if resumed > 0 {
-                eprintln!("going on after epoch {resumed} of {epochs}");
+                tell!("going on after epoch {resumed} of {epochs}");
             }
             let steps = epochs * steps_per_epoch;
             let new =

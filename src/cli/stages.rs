@@ -31,7 +31,7 @@ pub(super) struct IntegrateArguments {
     #[arg(long, default_value = "poisson")]
     integrator: Integrator,
     /// How sharply the bilateral integrator tells a discontinuity from a slope
-    #[arg(long, value_name = "K", default_value_t = BilateralOptions::default().k)]
+    #[arg(long, value_name = "K", default_value_t = BilateralOptions::default().k, value_parser = parse_stiffness)]
     stiffness: f32,
     /// The second component points down, as in DirectX's and OpenCV's normal maps
     #[arg(long)]
@@ -73,7 +73,7 @@ pub(super) struct RelightArguments {
     #[arg(long, value_name = "A,E|X,Y,Z", value_parser = parse_light, allow_hyphen_values = true)]
     light: Vec3,
     /// Light from everywhere, as a share of the lamp's
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = parse_share)]
     ambient: f32,
     /// Let the surface throw shadows on itself, by its depth
     #[arg(long)]
@@ -81,6 +81,20 @@ pub(super) struct RelightArguments {
     /// .png (for screens) or .exr (linear)
     #[arg(long)]
     out: PathBuf,
+}
+
+fn parse_share(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(value) if (0.0..=10.0).contains(&value) => Ok(value),
+        _ => Err("a number from 0 to 10".into()),
+    }
+}
+
+fn parse_stiffness(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(value) if (0.0..=1000.0).contains(&value) => Ok(value),
+        _ => Err("a number from 0 to 1000".into()),
+    }
 }
 
 fn parse_light(text: &str) -> Result<Vec3, String> {

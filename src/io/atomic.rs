@@ -103,6 +103,28 @@ impl StagedFolder {
         Ok(sizes)
     }
 
+    /// Copies over what stands in `target` and is not `ours`: a mesh or a note that its owner put
+    /// there outlives the replacement.
+    pub fn keep_others(&self, ours: impl Fn(&str) -> bool) -> Result<(), IoError> {
+        let Ok(entries) = fs::read_dir(&self.target) else { return Ok(()) };
+        for entry in entries {
+            let path = entry.map_err(|e| IoError::from_system(&self.target, e))?.path();
+            let name = path.file_name().unwrap_or_default();
+            if ours(&name.to_string_lossy()) {
+                continue;
+            }
+            if path.is_dir() {
+                return Err(IoError::unsuitable(
+                    &path,
+                    "is a folder that lumiface did not write; move it elsewhere",
+                ));
+            }
+            let copy = self.temporary.join(name);
+            fs::copy(&path, &copy).map_err(|e| IoError::from_system(&copy, e))?;
+        }
+        Ok(())
+    }
+
     /// Puts the folder in place of `target`.
     pub fn commit(mut self) -> Result<(), IoError> {
         let fail = |e| IoError::from_system(&self.target, e);

@@ -1,6 +1,6 @@
 //! `calibrate`: pictures of spheres, cards or faces → lights.
 
-use super::StageError;
+use super::{StageError, check_output};
 use crate::calibrate::{
     Calibration, ChromeSphere, Circle, FacePrior, Outline, chrome_sphere,
     intensities_from_flat_field, intensities_from_subject, matte_sphere, near_lights,
@@ -76,6 +76,13 @@ pub fn calibrate(options: &CalibrateOptions) -> Result<Calibration, StageError> 
             )));
         }
     };
+    let directions = match &options.target {
+        CalibrationTarget::FlatField { directions, .. }
+        | CalibrationTarget::Subject { directions, .. } => Some(directions),
+        _ => None,
+    };
+    let inputs = options.images.iter().chain(&options.camera).chain(directions);
+    check_output(&options.out, inputs.map(PathBuf::as_path))?;
     let images = read_images(&options.images, options.transfer)?;
     let camera = options.camera.as_ref().map(|path| read_camera(path)).transpose()?;
     let calibration = solve(&images, &options.target, camera.as_ref())?;

@@ -1,6 +1,6 @@
 //! `integrate`: a normal map from anywhere → depth and meshes.
 
-use super::StageError;
+use super::{StageError, check_output};
 use crate::geometry::Camera;
 use crate::integrate::{BilateralOptions, distance_along_axis};
 use crate::io::{
@@ -44,8 +44,13 @@ pub struct IntegrateSummary {
 /// Unreadable input, sizes that differ, an integrator that cannot use the camera, or an output
 /// of an unknown kind; nothing is written then.
 pub fn integrate(options: &IntegrateOptions) -> Result<IntegrateSummary, StageError> {
+    let inputs = || {
+        let optional = [&options.mask, &options.camera, &options.albedo].into_iter().flatten();
+        optional.chain([&options.normals]).map(PathBuf::as_path)
+    };
     for path in &options.outputs {
         OutputKind::of(path)?;
+        check_output(path, inputs())?;
     }
     let normals = read_normal_image(&options.normals, options.y_axis)?;
     let size = normals.size;

@@ -19,8 +19,11 @@ pub use preprocess::{PreprocessError, PreprocessOptions, PreprocessSummary, prep
 pub use surface::{MeshOptions, RelightOptions, inspect, mesh, relight};
 pub use train::{TrainOptions, TrainRunError, read_train_config, train};
 
+use preprocess::RECORD_FILE;
+
 use crate::calibrate::CalibrateError;
 use crate::capture::CaptureError;
+use crate::dataset::files;
 use crate::gpu::{AdapterChoice, DeviceRequest, Gpu, GpuError, choose_adapter, list_adapters};
 use crate::io::IoError;
 use crate::reconstruct::Compute;
@@ -47,6 +50,32 @@ impl StageError {
     fn unusable(path: &Path, reason: impl Into<String>) -> Self {
         Self::Unusable { path: path.to_path_buf(), reason: reason.into() }
     }
+}
+
+/// Refuses an output that would replace a file the command reads, or one of a set of maps.
+fn check_output<'a>(
+    out: &Path,
+    inputs: impl IntoIterator<Item = &'a Path>,
+) -> Result<(), StageError> {
+    let real = |path: &Path| path.canonicalize().ok();
+    if let Some(target) = real(out)
+        && inputs.into_iter().any(|input| real(input).as_ref() == Some(&target))
+    {
+        return Err(StageError::Usage(format!(
+            "{}: is read by this command; choose another --out",
+            out.display()
+        )));
+    }
+    let name = out.file_name().unwrap_or_default().to_string_lossy();
+    let of_a_capture = files::ALL.contains(&&*name)
+        || [files::ALBEDO_RGB, files::QUALITY, RECORD_FILE].contains(&&*name);
+    if out.exists() && of_a_capture && out.with_file_name(RECORD_FILE).exists() {
+        return Err(StageError::Usage(format!(
+            "{}: belongs to a capture's maps; choose another --out",
+            out.display()
+        )));
+    }
+    Ok(())
 }
 
 /// What happens while a command works.

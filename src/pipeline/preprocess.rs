@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 /// Raised whenever the same input gives other maps, so that old ones are made anew.
 const MAPS_VERSION: u32 = 2;
-const RECORD_FILE: &str = "capture.json";
+pub(super) const RECORD_FILE: &str = "capture.json";
 const PROBLEMS_FILE: &str = "problems.txt";
 
 #[derive(Clone, Debug)]
@@ -48,6 +48,8 @@ pub struct PreprocessSummary {
     pub made: usize,
     /// Captures that were there and unchanged.
     pub skipped: usize,
+    /// Captures whose row in the manifest has warnings.
+    pub with_warnings: usize,
     /// Everything that was wrong, one line each.
     pub problems: Vec<String>,
     /// Where all problems are written, if there are any.
@@ -134,6 +136,7 @@ pub fn preprocess(
     }
     let compute = open_compute(&options.device, emit)?;
     let _lock = FolderLock::acquire(&options.out)?;
+    check_manifest_is_ours(&options.out)?;
     emit(Event::CapturesFound { total: inventory.captures.len() });
 
     let outcomes: Vec<Outcome> = inventory
@@ -165,6 +168,7 @@ pub fn preprocess(
             }
         };
         summary.problems.extend(record.problems);
+        summary.with_warnings += usize::from(!record.row.warnings.is_empty());
         rows.push(record.row);
     }
     // All of them, where the terminal may show only the first; gone once all is well.
@@ -180,6 +184,16 @@ pub fn preprocess(
     Manifest { root: options.out.clone(), rows }.write()?;
     summary.manifest = options.out.join(crate::dataset::MANIFEST_FILE);
     Ok(summary)
+}
+
+/// A table of the user's that is called like ours is not written over.
+fn check_manifest_is_ours(out: &Path) -> Result<(), IoError> {
+    let path = out.join(crate::dataset::MANIFEST_FILE);
+    let Ok(bytes) = std::fs::read(&path) else { return Ok(()) };
+    if bytes.is_empty() || bytes.starts_with(b"id,session,") {
+        return Ok(());
+    }
+    Err(IoError::unsuitable(&path, "is no manifest of lumiface's; choose another --out"))
 }
 
 fn process(
@@ -296,6 +310,11 @@ fn finish(
         dropped.iter().map(|reason| format!("{}: left out {reason}", row.name())).collect();
     let record = Record { fingerprint, row, how, problems, files: sizes };
     write_json(&staged.path(RECORD_FILE), &record)?;
+    staged.keep_others(|name| {
+        name == RECORD_FILE
+            || [files::ALBEDO_RGB, files::QUALITY].contains(&name)
+            || files::ALL.contains(&name)
+    })?;
     staged.commit()?;
     Ok(record)
 }

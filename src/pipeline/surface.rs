@@ -1,13 +1,13 @@
 //! `mesh`, `relight`, `inspect`: what maps look like, for other programs and for people.
 
-use super::StageError;
 use super::integrate::Surface;
+use super::{StageError, check_output};
 use crate::dataset::files;
 use crate::io::{
     MapCompression, read_mask, read_normals, read_plane, read_rgb, write_atomically, write_plane,
     write_rgb,
 };
-use crate::maps::AlbedoMap;
+use crate::maps::{AlbedoMap, Size};
 use crate::report::{
     InspectOptions, RelightLight, inspect_folder, shading, srgb_colour, srgb_grey, times,
 };
@@ -26,9 +26,12 @@ pub struct MeshOptions {
 /// # Errors
 /// A folder without maps, or another extension.
 pub fn mesh(options: &MeshOptions) -> Result<(), StageError> {
+    check_output(&options.out, [])?;
     let normals = read_normals(&map_file(&options.maps, files::NORMALS)?)?;
     let depth = read_plane(&map_file(&options.maps, files::DEPTH)?)?;
     let albedo = read_albedo(&options.maps)?;
+    let sizes = albedo.iter().map(|plane| plane.size).chain([depth.size]);
+    check_sizes(&options.maps, normals.size, sizes)?;
     let surface = Surface { normals: &normals, depth: &depth, camera: None, albedo: Some(&albedo) };
     surface.write_mesh(&options.out)
 }
@@ -56,6 +59,7 @@ pub fn relight(options: &RelightOptions) -> Result<(), StageError> {
             options.out.display()
         )));
     }
+    check_output(&options.out, [])?;
     let normals = read_normals(&map_file(&options.maps, files::NORMALS)?)?;
     let mask = read_mask(&map_file(&options.maps, files::MASK)?)?;
     let depth = match options.cast_shadows {
@@ -63,13 +67,9 @@ pub fn relight(options: &RelightOptions) -> Result<(), StageError> {
         false => None,
     };
     let albedo = read_albedo(&options.maps)?;
-    let all = || albedo.iter().map(|plane| plane.size).chain(depth.iter().map(|d| d.size));
-    if mask.size != normals.size || all().any(|size| size != normals.size) {
-        return Err(StageError::unusable(
-            &options.maps,
-            "holds maps of differing sizes; run `lumiface preprocess` again",
-        ));
-    }
+    let sizes = albedo.iter().map(|plane| plane.size);
+    let sizes = sizes.chain(depth.iter().map(|d| d.size)).chain([mask.size]);
+    check_sizes(&options.maps, normals.size, sizes)?;
     let shading = shading(&normals, &mask, &options.light, depth.as_ref());
     let lit: Vec<_> = albedo.iter().map(|plane| times(plane, &shading)).collect();
     match (lit.as_slice(), extension) {
@@ -106,9 +106,26 @@ fn exposure(albedo: &[AlbedoMap]) -> f32 {
 /// # Errors
 /// A folder without a manifest.
 pub fn inspect(maps: &Path, details: usize, out: &Path) -> Result<(), StageError> {
+    if !out.extension().is_some_and(|e| e.eq_ignore_ascii_case("html")) {
+        return Err(StageError::Usage(format!("{}: let the output end in .html", out.display())));
+    }
     let title = maps.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let html = inspect_folder(maps, &InspectOptions { title, details, ..Default::default() })?;
     Ok(write_atomically(out, |file| file.write_all(html.as_bytes()))?)
+}
+
+fn check_sizes(
+    maps: &Path,
+    size: Size,
+    mut others: impl Iterator<Item = Size>,
+) -> Result<(), StageError> {
+    if others.all(|other| other == size) {
+        return Ok(());
+    }
+    Err(StageError::unusable(
+        maps,
+        "holds maps of differing sizes; run `lumiface preprocess` again",
+    ))
 }
 
 /// Colour where there is one, else grey.

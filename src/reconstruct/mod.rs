@@ -72,6 +72,10 @@ pub struct Reconstruction {
 pub enum ReconstructError {
     #[error("no pixel is lit well enough to be part of the subject; retake the capture")]
     NothingLit,
+    #[error(
+        "no pixel could be solved: the values are too small or not numbers; export the images again"
+    )]
+    NothingSolved,
     #[error("{solver}: {error}")]
     Solver { solver: Solver, error: SolverError },
     #[error("near-light needs lamp positions and a camera; give them in capture.toml")]
@@ -121,6 +125,9 @@ pub fn reconstruct(
     };
     let confidence = confidence(&solution).masked(&mask);
     let normals = solution.surface.normals.masked(&mask);
+    if normals.z().iter().all(|z| z.is_nan()) {
+        return Err(ReconstructError::NothingSolved);
+    }
     let depth = integrate(&normals, &mask, capture.camera.as_ref(), options.integrator, compute)?;
     let albedo_rgb = colour.map(|channels| {
         let albedo = albedo_per_channel(&channels, &capture.lights, &normals);
