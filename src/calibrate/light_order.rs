@@ -74,7 +74,7 @@ const MARKEDLY: f64 = 0.7;
 /// Slopes beyond tan 80° are not believed (as in integration).
 const MAX_SLOPE: f64 = 5.671_281_819_617_709;
 
-/// Tries every order of at most [`MOST_LIGHTS`] lights; samples a few thousand places of the mask
+/// Tries every order of at most eight lights; samples a few thousand places of the mask
 /// that every light reaches.
 ///
 /// # Errors
