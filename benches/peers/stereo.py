@@ -112,7 +112,6 @@ def main():
             return scipy.fft.idctn(-sum_uv / denominator, workers=workers)
 
         report(f"integrate {size}", height * width, integrate)
-    time_l1()
 
         u = np.arange(width, dtype=np.float32)[None, :]
         v = np.arange(height, dtype=np.float32)[:, None]
@@ -131,6 +130,7 @@ def main():
             return scipy.fft.idctn(-transform / eigenvalues, workers=workers)
 
         report(f"poisson-dct {size}", height * width, poisson)
+    time_l1()
 
 
 main()
