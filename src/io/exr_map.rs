@@ -15,7 +15,8 @@ use std::path::Path;
 /// Whether float maps are squeezed on disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MapCompression {
-    /// Takes a tenth of the time of ZIP to write and a fifth to read.
+    /// Takes less than a tenth of the time of ZIP to write (23 against 304 ms for the normals of a
+    /// 564×756 capture).
     #[default]
     None,
     /// Lossless, about half the size.

@@ -74,8 +74,9 @@ impl Solver {
     ///
     /// Lamp positions ask for near-light. Otherwise the question is how many samples can be spared
     /// for shadows and highlights: robust solvers leave samples out, and what is left carries more
-    /// noise. On Extended Yale B (fit on k lights, predict the others; docs/results.md) none beats
-    /// least squares at four, dropping one is best at five, and from ten on sparse Bayesian is.
+    /// noise. On Extended Yale B (fit on k lights, predict the others; docs/results.md) the best
+    /// gains 1 % on least squares at four and the others lose; trimmed is best at five, and from ten
+    /// on sparse Bayesian is.
     /// Where hardly a sample is shadowed or saturated, there is nothing to be robust against.
     pub(super) fn resolve(self, problem: &Problem<'_>) -> (Solver, Option<String>) {
         if self != Solver::Auto {
@@ -136,7 +137,7 @@ impl Solver {
     }
 }
 
-/// Fewer suspect samples than this are outvoted by the others in plain least squares.
+/// Below this share of suspect samples there is next to nothing to be robust against.
 const NOTHING_SUSPECT: f64 = 0.005;
 /// A sample below this share of its pixel's brightest is taken for one in shadow: a lamp would
 /// have to graze the surface at 6° to give as little.
