@@ -34,19 +34,21 @@
 //! The result does not depend on the number of threads: spans are fixed and sums are taken in
 //! their order.
 
+mod level;
+mod loops;
+
+pub(crate) use level::Grid;
+pub(super) use loops::for_spans;
+
 use super::components::{OFF, component_count};
-use super::wide::widest;
 use crate::maps::Size;
-use rayon::prelude::*;
+use level::{EdgeWeights, Level};
+use loops::{
+    add_scaled, combine, divergence, dot, laplacian, residual, scale_and_add, span_sum, sum,
+    take_off,
+};
 use std::mem::swap;
 use std::ops::Range;
-
-/// The cells of `array` at a distance from those of a span, as a slice of the span's length.
-macro_rules! at {
-    ($array:ident, $first:expr, $n:ident) => {
-        &$array[$first..$first + $n]
-    };
-}
 
 /// Sweeps before and after the coarse correction.
 pub(crate) const SWEEPS: usize = 2;
@@ -60,183 +62,6 @@ pub(crate) const DAMPING: f32 = 0.8;
 const CHEBYSHEV: [f32; SWEEPS] = [1.389_338, 0.561_717];
 /// One step of conjugate gradients that leaves this share of a coarse residual is enough (Notay).
 const ENOUGH: f64 = 0.25;
-/// Cells a task.
-const SPAN: usize = 1 << 14;
-/// Cells from which on a level is shared out among threads; below, waking one costs more.
-const PARALLEL: usize = 1 << 16;
-
-/// The places of a grid's cells in its flat arrays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Grid {
-    pub size: Size,
-    /// Distance from a cell to the one below.
-    pub stride: usize,
-}
-
-impl Grid {
-    pub fn new(size: Size) -> Self {
-        Self { size, stride: size.width + 1 }
-    }
-
-    /// Length of an array, guards included.
-    pub fn len(self) -> usize {
-        (self.size.height + 2) * self.stride
-    }
-
-    pub fn index(self, row: usize, column: usize) -> usize {
-        (row + 1) * self.stride + column
-    }
-
-    /// From the first cell to the guard behind the last.
-    pub fn span(self) -> Range<usize> {
-        self.stride..(self.size.height + 1) * self.stride
-    }
-
-    /// Distance from a cell to its neighbour to the right, and below.
-    pub fn steps(self) -> [usize; 2] {
-        [1, self.stride]
-    }
-
-    pub fn zeros(self) -> Vec<f32> {
-        vec![0.0; self.len()]
-    }
-}
-
-/// One weight per edge: of each cell with its right neighbour, and with the one below.
-pub(super) type EdgeWeights = [Vec<f32>; 2];
-
-struct Level {
-    grid: Grid,
-    weights: EdgeWeights,
-    /// 1/(sum of a cell's weights), 0 where that sum is 0.
-    inverse_diagonal: Vec<f32>,
-    right_hand_side: Vec<f32>,
-    solution: Vec<f32>,
-    scratch: Vec<f32>,
-    /// The first direction on a coarse level and what A makes of it.
-    direction: Vec<f32>,
-    product: Vec<f32>,
-}
-
-impl Level {
-    fn new(grid: Grid) -> Self {
-        Self {
-            grid,
-            weights: [grid.zeros(), grid.zeros()],
-            inverse_diagonal: grid.zeros(),
-            right_hand_side: grid.zeros(),
-            solution: grid.zeros(),
-            scratch: grid.zeros(),
-            direction: grid.zeros(),
-            product: grid.zeros(),
-        }
-    }
-
-    fn invert_diagonal(&mut self) {
-        let Self { grid, weights, inverse_diagonal, .. } = self;
-        for_spans(&mut inverse_diagonal[grid.span()], grid.stride, |out, first| {
-            invert_diagonal(out, first, grid.stride, &weights[0], &weights[1]);
-        });
-    }
-
-    fn sweep(&mut self, damping: f32) {
-        let Self { grid, weights, inverse_diagonal, right_hand_side, solution, scratch, .. } = self;
-        for_spans(&mut scratch[grid.span()], grid.stride, |out, first| {
-            jacobi_sweep(
-                out,
-                first,
-                grid.stride,
-                right_hand_side,
-                solution,
-                &weights[0],
-                &weights[1],
-                inverse_diagonal,
-                damping,
-            );
-        });
-        swap(solution, scratch);
-    }
-
-    /// The first sweep, from zero.
-    fn first_sweep(&mut self, damping: f32) {
-        let Self { grid, inverse_diagonal, right_hand_side, solution, .. } = self;
-        for_spans(&mut solution[grid.span()], grid.stride, |out, first| {
-            jacobi_from_zero(out, first, right_hand_side, inverse_diagonal, damping);
-        });
-    }
-
-    /// What is left of the right-hand side, into `scratch`.
-    fn residual(&mut self) {
-        let Self { grid, weights, right_hand_side, solution, scratch, .. } = self;
-        for_spans(&mut scratch[grid.span()], grid.stride, |out, first| {
-            residual(out, first, grid.stride, right_hand_side, solution, &weights[0], &weights[1]);
-        });
-    }
-
-    /// Sums this level's residual over blocks into the coarse right-hand side.
-    fn restrict_to(&self, coarse: &mut Level) {
-        let (grid, stride) = (self.grid, coarse.grid.stride);
-        let (whole, odd) = (grid.size.width / 2, grid.size.width % 2 == 1);
-        let restrict = |(row, out): (usize, &mut [f32])| {
-            let top = grid.index(2 * row, 0);
-            // Below an odd last row comes the guard, which is zero.
-            let bottom = top + grid.stride;
-            let top = &self.scratch[top..top + grid.size.width];
-            let bottom = &self.scratch[bottom..bottom + grid.size.width];
-            restrict_row(&mut out[..whole], top, bottom);
-            if odd {
-                out[whole] = top[2 * whole] + bottom[2 * whole];
-            }
-        };
-        let span = coarse.grid.span();
-        for_rows(&mut coarse.right_hand_side[span], stride, grid.len() >= PARALLEL, restrict);
-    }
-
-    /// Adds the coarse solution to this level's.
-    fn prolong_from(&mut self, coarse: &Level) {
-        let (grid, parallel) = (self.grid, self.grid.len() >= PARALLEL);
-        let (whole, odd) = (grid.size.width / 2, grid.size.width % 2 == 1);
-        let prolong = |(row, out): (usize, &mut [f32])| {
-            let first = coarse.grid.index(row / 2, 0);
-            let values = &coarse.solution[first..first + coarse.grid.size.width];
-            prolong_row(&mut out[..2 * whole], &values[..whole]);
-            if odd {
-                out[2 * whole] += values[whole];
-            }
-        };
-        for_rows(&mut self.solution[grid.span()], grid.stride, parallel, prolong);
-    }
-
-    /// Sets the coarse weights to half the sum of the two edges that cross between two blocks.
-    fn coarsen_to(&self, coarse: &mut Level) {
-        let fine = self.grid;
-        let (stride, parallel) = (coarse.grid.stride, fine.len() >= PARALLEL);
-        let (width, height) = (fine.size.width, fine.size.height);
-        let span = coarse.grid.span();
-        let [right, down] = &mut coarse.weights;
-        for_rows(&mut right[span.clone()], stride, parallel, |(row, out)| {
-            let top = fine.index(2 * row, 0);
-            // As above for an odd last row.
-            let bottom = top + fine.stride;
-            // The edge out of a block starts at its right column, which an odd last block lacks.
-            for (block, weight) in out.iter_mut().enumerate().take(width / 2) {
-                let edge = 2 * block + 1;
-                *weight = 0.5 * (self.weights[0][top + edge] + self.weights[0][bottom + edge]);
-            }
-        });
-        for_rows(&mut down[span], stride, parallel, |(row, out)| {
-            if 2 * row + 1 >= height {
-                return;
-            }
-            let edges = &self.weights[1][fine.index(2 * row + 1, 0)..][..width + 1];
-            for (block, weight) in out.iter_mut().enumerate().take(width.div_ceil(2)) {
-                // Behind an odd last column comes the guard, which is zero.
-                *weight = 0.5 * (edges[2 * block] + edges[2 * block + 1]);
-            }
-        });
-    }
-}
-
 /// Solver for one grid. The arrays are made once; weights may be changed between solves.
 pub(super) struct Multigrid {
     levels: Vec<Level>,
@@ -424,7 +249,7 @@ fn accelerated(levels: &mut [Level]) {
     let span = level.grid.span();
     swap(&mut level.direction, &mut level.solution);
     let product = std::mem::take(&mut level.product);
-    level.product = multiply(level, &level.direction, product);
+    level.product = level.multiply(&level.direction, product);
     let Level { direction, product, right_hand_side, solution, .. } = &mut *level;
     let before = dot(&right_hand_side[span.clone()], &right_hand_side[span.clone()]);
     let curvature = dot(&direction[span.clone()], &product[span.clone()]);
@@ -446,7 +271,7 @@ fn accelerated(levels: &mut [Level]) {
     cycle(levels);
     let level = &mut levels[0];
     let scratch = std::mem::take(&mut level.scratch);
-    level.scratch = multiply(level, &level.solution, scratch);
+    level.scratch = level.multiply(&level.solution, scratch);
     let Level { direction, product, right_hand_side, solution, scratch, .. } = &mut *level;
     let of = |a: &[f32], b: &[f32]| dot(&a[span.clone()], &b[span.clone()]);
     let common = of(solution, product) / curvature;
@@ -459,256 +284,10 @@ fn accelerated(levels: &mut [Level]) {
     });
 }
 
-/// A times `of`, in `out`.
-fn multiply(level: &Level, of: &[f32], mut out: Vec<f32>) -> Vec<f32> {
-    let (grid, [right, down]) = (level.grid, &level.weights);
-    for_spans(&mut out[grid.span()], grid.stride, |out, first| {
-        laplacian(out, first, grid.stride, of, right, down);
-    });
-    out
-}
-
 /// Runs work on the thread pool, so that each of its many short parallel loops starts from
 /// within the pool and not by a hand-over from a foreign thread, which costs more than the loop.
 pub(super) fn within_pool<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     rayon::scope(|_| work())
-}
-
-/// Runs `work(part, index of its first cell)` over an array's span, `offset` cells into the
-/// array, in parallel if the span is long.
-pub(super) fn for_spans(span: &mut [f32], offset: usize, work: impl Fn(&mut [f32], usize) + Sync) {
-    if span.len() < PARALLEL {
-        work(span, offset);
-    } else {
-        span.par_chunks_mut(SPAN)
-            .enumerate()
-            .for_each(|(task, part)| work(part, offset + task * SPAN));
-    }
-}
-
-fn for_rows(
-    span: &mut [f32],
-    stride: usize,
-    parallel: bool,
-    work: impl Fn((usize, &mut [f32])) + Sync + Send,
-) {
-    if parallel {
-        let rows = (SPAN / stride).max(1);
-        span.par_chunks_mut(stride).enumerate().with_min_len(rows).for_each(work);
-    } else {
-        span.chunks_mut(stride).enumerate().for_each(work);
-    }
-}
-
-/// Inner product in double precision over spans, in single precision within a block of lanes.
-pub(super) fn dot(a: &[f32], b: &[f32]) -> f64 {
-    if a.len() < PARALLEL {
-        return a.chunks(SPAN).zip(b.chunks(SPAN)).map(|(a, b)| span_dot(a, b)).sum();
-    }
-    let parts: Vec<f64> =
-        a.par_chunks(SPAN).zip(b.par_chunks(SPAN)).map(|(a, b)| span_dot(a, b)).collect();
-    parts.iter().sum()
-}
-
-fn sum(a: &[f32]) -> f64 {
-    if a.len() < PARALLEL {
-        return a.chunks(SPAN).map(span_sum).sum();
-    }
-    let parts: Vec<f64> = a.par_chunks(SPAN).map(span_sum).collect();
-    parts.iter().sum()
-}
-
-widest! {
-    fn span_sum(a: &[f32]) -> f64 {
-        const LANES: usize = 32;
-        let mut lanes = [0.0f64; LANES];
-        let (a, rest) = a.as_chunks::<LANES>();
-        for a in a {
-            for lane in 0..LANES {
-                lanes[lane] += f64::from(a[lane]);
-            }
-        }
-        lanes.iter().sum::<f64>() + rest.iter().map(|&a| f64::from(a)).sum::<f64>()
-    }
-}
-
-widest! {
-    /// Takes a value off the cells of the only component.
-    fn take_off(out: &mut [f32], first: usize, labels: &[u32], value: f32) {
-        let n = out.len();
-        let labels = at!(labels, first, n);
-        for i in 0..n {
-            out[i] -= if labels[i] == 0 { value } else { 0.0 };
-        }
-    }
-}
-
-widest! {
-    fn span_dot(a: &[f32], b: &[f32]) -> f64 {
-        const LANES: usize = 64;
-        let mut total = 0.0f64;
-        for (a, b) in a.chunks(16 * LANES).zip(b.chunks(16 * LANES)) {
-            let mut lanes = [0.0f32; LANES];
-            let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-            for (a, b) in a.iter().zip(b) {
-                for lane in 0..LANES {
-                    lanes[lane] += a[lane] * b[lane];
-                }
-            }
-            for (lane, (a, b)) in lanes.iter_mut().zip(a_rest.iter().zip(b_rest)) {
-                *lane += a * b;
-            }
-            total += f64::from(lanes.iter().sum::<f32>());
-        }
-        total
-    }
-}
-
-/// Binds the five values and four weights of a Laplacian and evaluates it in a loop over `$i`.
-macro_rules! for_laplacian {
-    ($u:ident, $right:ident, $down:ident, $first:ident, $stride:ident, $n:ident,
-     |$i:ident, $centre:ident, $product:ident| $body:block) => {
-        let here = at!($u, $first, $n);
-        let (east, west) = (at!($u, $first + 1, $n), at!($u, $first - 1, $n));
-        let (south, north) = (at!($u, $first + $stride, $n), at!($u, $first - $stride, $n));
-        let (to_east, to_west) = (at!($right, $first, $n), at!($right, $first - 1, $n));
-        let (to_south, to_north) = (at!($down, $first, $n), at!($down, $first - $stride, $n));
-        for $i in 0..$n {
-            let $centre = here[$i];
-            // Differences first: a constant then gives exactly zero.
-            let $product = to_east[$i] * ($centre - east[$i])
-                + to_west[$i] * ($centre - west[$i])
-                + to_south[$i] * ($centre - south[$i])
-                + to_north[$i] * ($centre - north[$i]);
-            $body
-        }
-    };
-}
-
-widest! {
-    fn laplacian(out: &mut [f32], first: usize, stride: usize, u: &[f32], right: &[f32], down: &[f32]) {
-        let n = out.len();
-        for_laplacian!(u, right, down, first, stride, n, |i, centre, product| {
-            let _ = centre;
-            out[i] = product;
-        });
-    }
-}
-
-widest! {
-    fn residual(
-        out: &mut [f32], first: usize, stride: usize,
-        b: &[f32], u: &[f32], right: &[f32], down: &[f32],
-    ) {
-        let n = out.len();
-        let b = at!(b, first, n);
-        for_laplacian!(u, right, down, first, stride, n, |i, centre, product| {
-            let _ = centre;
-            out[i] = b[i] - product;
-        });
-    }
-}
-
-widest! {
-    fn jacobi_sweep(
-        out: &mut [f32], first: usize, stride: usize,
-        b: &[f32], u: &[f32], right: &[f32], down: &[f32], inverse_diagonal: &[f32], damping: f32,
-    ) {
-        let n = out.len();
-        let (b, inverse) = (at!(b, first, n), at!(inverse_diagonal, first, n));
-        for_laplacian!(u, right, down, first, stride, n, |i, centre, product| {
-            out[i] = centre + damping * inverse[i] * (b[i] - product);
-        });
-    }
-}
-
-widest! {
-    fn jacobi_from_zero(out: &mut [f32], first: usize, b: &[f32], inverse_diagonal: &[f32], damping: f32) {
-        let n = out.len();
-        let (b, inverse) = (at!(b, first, n), at!(inverse_diagonal, first, n));
-        for i in 0..n {
-            out[i] = damping * inverse[i] * b[i];
-        }
-    }
-}
-
-widest! {
-    fn invert_diagonal(out: &mut [f32], first: usize, stride: usize, right: &[f32], down: &[f32]) {
-        let n = out.len();
-        let (to_east, to_west) = (at!(right, first, n), at!(right, first - 1, n));
-        let (to_south, to_north) = (at!(down, first, n), at!(down, first - stride, n));
-        for i in 0..n {
-            let sum = to_east[i] + to_west[i] + to_south[i] + to_north[i];
-            out[i] = if sum > f32::MIN_POSITIVE { 1.0 / sum } else { 0.0 };
-        }
-    }
-}
-
-widest! {
-    /// b, the right-hand side: at p, what comes in over its edges less what goes out.
-    fn divergence(
-        out: &mut [f32], first: usize, stride: usize,
-        right: &[f32], down: &[f32], right_steps: &[f32], down_steps: &[f32],
-    ) {
-        let n = out.len();
-        let (to_east, to_west) = (at!(right, first, n), at!(right, first - 1, n));
-        let (to_south, to_north) = (at!(down, first, n), at!(down, first - stride, n));
-        let (east, west) = (at!(right_steps, first, n), at!(right_steps, first - 1, n));
-        let (south, north) = (at!(down_steps, first, n), at!(down_steps, first - stride, n));
-        for i in 0..n {
-            out[i] = (to_west[i] * west[i] - to_east[i] * east[i])
-                + (to_north[i] * north[i] - to_south[i] * south[i]);
-        }
-    }
-}
-
-widest! {
-    fn scale_and_add(out: &mut [f32], first: usize, scale: f32, other: &[f32]) {
-        let n = out.len();
-        let other = at!(other, first, n);
-        for i in 0..n {
-            out[i] = scale * out[i] + other[i];
-        }
-    }
-}
-
-widest! {
-    fn add_scaled(out: &mut [f32], first: usize, scale: f32, other: &[f32]) {
-        let n = out.len();
-        let other = at!(other, first, n);
-        for i in 0..n {
-            out[i] += scale * other[i];
-        }
-    }
-}
-
-widest! {
-    fn combine(out: &mut [f32], first: usize, own: f32, scale: f32, other: &[f32]) {
-        let n = out.len();
-        let other = at!(other, first, n);
-        for i in 0..n {
-            out[i] = own * out[i] + scale * other[i];
-        }
-    }
-}
-
-widest! {
-    fn restrict_row(out: &mut [f32], top: &[f32], bottom: &[f32]) {
-        let n = out.len();
-        let (top, bottom) = (&top[..2 * n], &bottom[..2 * n]);
-        for i in 0..n {
-            out[i] = (top[2 * i] + top[2 * i + 1]) + (bottom[2 * i] + bottom[2 * i + 1]);
-        }
-    }
-}
-
-widest! {
-    fn prolong_row(out: &mut [f32], coarse: &[f32]) {
-        for (pair, value) in out.as_chunks_mut::<2>().0.iter_mut().zip(coarse) {
-            pair[0] += value;
-            pair[1] += value;
-        }
-    }
 }
 
 #[cfg(test)]
