@@ -4,9 +4,6 @@
 // Twin of src/stereo/least_squares_ambient.rs, which has the derivation; wrapper in
 // src/gpu/least_squares_ambient.rs.
 
-// Bits of one raw value: 8, 16 or, for floats, 32.
-override bits: u32 = 8u;
-
 struct Params {
     // Groups of four pixels in one image; images are padded to whole groups.
     quads: u32,
@@ -54,26 +51,9 @@ struct Sample {
 }
 
 fn load(light: u32, quad: u32) -> Sample {
-    let group = light * params.quads + quad;
-    var value: vec4<f32>;
-    var seen = vec4<bool>(true);
-    if bits == 8u {
-        let word = raw[group];
-        value = vec4<f32>(vec4<u32>(word, word >> 8u, word >> 16u, word >> 24u) & vec4<u32>(0xffu));
-    } else if bits == 16u {
-        let low = raw[2u * group];
-        let high = raw[2u * group + 1u];
-        value = vec4<f32>(vec4<u32>(low, low >> 16u, high, high >> 16u) & vec4<u32>(0xffffu));
-    } else {
-        let first = 4u * group;
-        let words = vec4<u32>(raw[first], raw[first + 1u], raw[first + 2u], raw[first + 3u]);
-        // By its bits: comparisons with NaN are not to be relied on here.
-        seen = (words & vec4<u32>(0x7f800000u)) != vec4<u32>(0x7f800000u);
-        value = bitcast<vec4<f32>>(select(vec4<u32>(0u), words, seen));
-    }
-    value *= params.unit;
-    let trusted = seen & (value < vec4<f32>(lights[light].row.w));
-    return Sample(value, select(vec4<f32>(0.0), vec4<f32>(1.0), trusted));
+    let at = observed(light, quad);
+    let trusted = at.seen & (at.value < vec4<f32>(lights[light].row.w));
+    return Sample(at.value, select(vec4<f32>(0.0), vec4<f32>(1.0), trusted));
 }
 
 struct Unknowns {

@@ -5,9 +5,6 @@
 // A thread reads its raw words again in every round; a workgroup's share of the stack is small
 // enough for the cache, so memory is read once. Nothing but the results is written.
 
-// Bits of one raw value: 8, 16 or, for floats, 32.
-override bits: u32 = 8u;
-
 struct Params {
     // Groups of four pixels in one image; images are padded to whole groups.
     quads: u32,
@@ -65,30 +62,13 @@ struct Sample {
 }
 
 fn load(light: u32, quad: u32) -> Sample {
-    let group = light * params.quads + quad;
-    var value: vec4<f32>;
-    var seen = vec4<bool>(true);
-    if bits == 8u {
-        let word = raw[group];
-        value = vec4<f32>(vec4<u32>(word, word >> 8u, word >> 16u, word >> 24u) & vec4<u32>(0xffu));
-    } else if bits == 16u {
-        let low = raw[2u * group];
-        let high = raw[2u * group + 1u];
-        value = vec4<f32>(vec4<u32>(low, low >> 16u, high, high >> 16u) & vec4<u32>(0xffffu));
-    } else {
-        let first = 4u * group;
-        let words = vec4<u32>(raw[first], raw[first + 1u], raw[first + 2u], raw[first + 3u]);
-        // By its bits: comparisons with NaN are not to be relied on here.
-        seen = (words & vec4<u32>(0x7f800000u)) != vec4<u32>(0x7f800000u);
-        value = bitcast<vec4<f32>>(select(vec4<u32>(0u), words, seen));
-    }
-    value *= params.unit;
+    let at = observed(light, quad);
     let belief = select(
         vec4<f32>(1.0),
         vec4<f32>(SUSPECT),
-        value >= vec4<f32>(lights[light].limit.x),
+        at.value >= vec4<f32>(lights[light].limit.x),
     );
-    return Sample(value, select(vec4<f32>(0.0), belief, seen));
+    return Sample(at.value, select(vec4<f32>(0.0), belief, at.seen));
 }
 
 // Three values of each pixel.

@@ -3,15 +3,17 @@
 //!
 //! Reads each raw value and writes each of eight results once: `k · bytes + 32` bytes a pixel.
 
-use super::buffers::{Access, bind_group, bind_group_layout, pipeline};
-use super::least_squares::{SurfaceBuffers, raw_bytes};
-use super::reweighted::SolutionBuffers;
+use super::buffers::{Access, bind_group, bind_group_layout};
+use super::raw_samples::{SamplePipelines, raw_bytes};
+use super::solution::SolutionBuffers;
 use super::{Gpu, GpuError, wgpu};
 use crate::maps::ImageStack;
 use crate::stereo::AmbientInverse;
-use std::sync::OnceLock;
 
-pub(super) const SOURCE: &str = include_str!("../../shaders/least_squares_ambient.wgsl");
+pub(super) const SOURCE: &str = concat!(
+    include_str!("../../shaders/shared/raw_samples.wgsl"),
+    include_str!("../../shaders/least_squares_ambient.wgsl"),
+);
 pub(super) const BINDINGS: [Access; 9] = [
     Access::Uniform,
     Access::Read,
@@ -45,11 +47,11 @@ pub(super) struct Light {
     pub(super) inverse_column: [f32; 4],
 }
 
-/// The kernel, compiled when first used: for 8-bit, 16-bit and float values.
+/// The kernel, compiled when first used.
 #[derive(Debug)]
 pub struct LeastSquaresAmbientKernel {
     layout: wgpu::BindGroupLayout,
-    pipelines: [OnceLock<wgpu::ComputePipeline>; 3],
+    pipelines: SamplePipelines,
 }
 
 /// A stack on the device with room for its results, ready to be solved (again and again, when
@@ -102,12 +104,7 @@ impl LeastSquaresAmbientKernel {
             mean_row: [mean(0), mean(1), mean(2), 0.0],
         };
         let ambient = gpu.create_storage("the ambient map", 4 * quads)?;
-        let mut solution = SolutionBuffers {
-            surface: SurfaceBuffers::create(gpu, images.size)?,
-            lights_used: gpu.create_storage("the map of lights used", 4 * quads)?,
-            noise_gain: gpu.create_storage("the noise gain map", 4 * quads)?,
-            ambient: None,
-        };
+        let mut solution = SolutionBuffers::create(gpu, images.size)?;
         let bindings = bind_group(
             &gpu.device,
             &self.layout,
@@ -129,15 +126,8 @@ impl LeastSquaresAmbientKernel {
 
     /// Solves a prepared stack; returns once it is queued.
     pub fn run(&self, gpu: &Gpu, stack: &PreparedAmbient) -> Result<(), GpuError> {
-        let depth = match stack.bits {
-            8 => 0,
-            16 => 1,
-            _ => 2,
-        };
-        let constants = [("bits", f64::from(stack.bits))];
-        let pipeline = self.pipelines[depth].get_or_init(|| {
-            pipeline(&gpu.device, &self.layout, SOURCE, "least_squares_ambient", &constants)
-        });
+        let pipeline =
+            self.pipelines.get(gpu, &self.layout, SOURCE, "least_squares_ambient", stack.bits);
         gpu.dispatch(pipeline, &stack.bindings, [stack.quads.div_ceil(WORKGROUP) as u32, 1])
     }
 }

@@ -11,17 +11,20 @@ mod least_squares;
 mod least_squares_ambient;
 mod near_light;
 mod poisson;
+mod raw_samples;
 #[cfg(test)]
 mod reflection;
 mod reweighted;
+mod solution;
 
 pub use adapter::{AdapterChoice, AdapterSummary, DeviceRequest, choose_adapter, list_adapters};
 pub use frankot_chellappa::FrankotChellappaKernel;
-pub use least_squares::{LeastSquaresKernel, PreparedStack, SurfaceBuffers};
+pub use least_squares::{LeastSquaresKernel, PreparedStack};
 pub use least_squares_ambient::{LeastSquaresAmbientKernel, PreparedAmbient};
 pub use near_light::{NearLightGpuError, NearLightKernel, PreparedNearLight};
 pub use poisson::PoissonKernel;
-pub use reweighted::{PreparedReweighted, Reweighted, ReweightedKernel, SolutionBuffers};
+pub use reweighted::{PreparedReweighted, Reweighted, ReweightedKernel};
+pub use solution::{SolutionBuffers, SurfaceBuffers};
 
 pub(crate) use burn::tensor::wgpu::wgpu;
 

@@ -5,7 +5,7 @@
 //! and the least that can be moved; the rounds in between live in registers and caches.
 
 use super::buffers::{Access, bind_group, bind_group_layout, pipeline};
-use super::least_squares::padded_bytes;
+use super::raw_samples::padded_bytes;
 use super::{Gpu, GpuError, wgpu};
 use crate::maps::{DepthMap, ImageStack, Mask, NearLights, NormalMap, Pixels, Plane, Size};
 use crate::stereo::{NearLight, Solution, SurfaceMaps, near_light};

@@ -4,14 +4,17 @@
 //! A pixel's k raw values are read from memory once (later rounds find them in the cache) and its
 //! seven results written once: `k · bytes + 28` bytes a pixel, the least possible.
 
-use super::buffers::{Access, bind_group, bind_group_layout, pipeline};
-use super::least_squares::{SurfaceBuffers, raw_bytes};
+use super::buffers::{Access, bind_group, bind_group_layout};
+use super::raw_samples::{SamplePipelines, raw_bytes};
+use super::solution::SolutionBuffers;
 use super::{Gpu, GpuError, wgpu};
-use crate::maps::{ImageStack, Lights, Plane};
+use crate::maps::{ImageStack, Lights};
 use crate::stereo::{L1, Solution, Trimmed, Weighted, check_lights, light_rows, likely_noise};
-use std::sync::OnceLock;
 
-pub(super) const SOURCE: &str = include_str!("../../shaders/reweighted.wgsl");
+pub(super) const SOURCE: &str = concat!(
+    include_str!("../../shaders/shared/raw_samples.wgsl"),
+    include_str!("../../shaders/reweighted.wgsl"),
+);
 pub(super) const BINDINGS: [Access; 8] = [
     Access::Uniform,
     Access::Read,
@@ -68,20 +71,11 @@ impl Reweighted {
     }
 }
 
-/// The kernels, compiled when first used: three solvers for three depths of pixels.
+/// The kernels, one a solver, compiled when first used.
 #[derive(Debug)]
 pub struct ReweightedKernel {
     layout: wgpu::BindGroupLayout,
-    pipelines: [[OnceLock<wgpu::ComputePipeline>; 3]; 3],
-}
-
-/// Solved maps and what they rest on, on the device.
-#[derive(Debug)]
-pub struct SolutionBuffers {
-    pub surface: SurfaceBuffers,
-    pub(super) lights_used: wgpu::Buffer,
-    pub(super) noise_gain: wgpu::Buffer,
-    pub(super) ambient: Option<wgpu::Buffer>,
+    pipelines: [SamplePipelines; 3],
 }
 
 /// A stack on the device with room for its results, ready to be solved (again and again, when
@@ -177,12 +171,7 @@ impl ReweightedKernel {
         };
         let rows = light_rows(lights).into_iter().zip(&lights.intensities).zip(&images.white);
         let coefficients: Vec<Light> = rows.map(light).collect();
-        let solution = SolutionBuffers {
-            surface: SurfaceBuffers::create(gpu, images.size)?,
-            lights_used: gpu.create_storage("the map of lights used", 4 * quads)?,
-            noise_gain: gpu.create_storage("the noise gain map", 4 * quads)?,
-            ambient: None,
-        };
+        let solution = SolutionBuffers::create(gpu, images.size)?;
         let bindings = bind_group(
             &gpu.device,
             &self.layout,
@@ -203,35 +192,8 @@ impl ReweightedKernel {
     /// Solves a prepared stack; returns once it is queued.
     pub fn run(&self, gpu: &Gpu, stack: &PreparedReweighted) -> Result<(), GpuError> {
         let (index, entry_point) = stack.solver.entry_point();
-        let depth = match stack.bits {
-            8 => 0,
-            16 => 1,
-            _ => 2,
-        };
-        let constants = [("bits", f64::from(stack.bits))];
-        let pipeline = self.pipelines[index][depth]
-            .get_or_init(|| pipeline(&gpu.device, &self.layout, SOURCE, entry_point, &constants));
+        let pipeline =
+            self.pipelines[index].get(gpu, &self.layout, SOURCE, entry_point, stack.bits);
         gpu.dispatch(pipeline, &stack.bindings, [stack.quads.div_ceil(WORKGROUP) as u32, 1])
-    }
-}
-
-impl SolutionBuffers {
-    /// Copies the maps to the host.
-    pub fn download(&self, gpu: &Gpu) -> Result<Solution, GpuError> {
-        let (size, area) = (self.surface.size, self.surface.size.area());
-        let [used, gain] = gpu.download([(&self.lights_used, area), (&self.noise_gain, area)])?;
-        let ambient = match &self.ambient {
-            None => None,
-            Some(buffer) => {
-                let [ambient] = gpu.download([(buffer, area)])?;
-                Some(Plane::new(size, ambient))
-            }
-        };
-        Ok(Solution {
-            surface: self.surface.download(gpu)?,
-            lights_used: Plane::new(size, used),
-            noise_gain: Plane::new(size, gain),
-            ambient,
-        })
     }
 }
