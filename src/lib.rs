@@ -14,6 +14,7 @@ pub mod io;
 pub mod loss;
 pub mod maps;
 pub mod model;
+mod order_statistics;
 pub mod pipeline;
 pub mod quality;
 pub mod reconstruct;

@@ -107,6 +107,15 @@ fn blurred(images: &ImageStack, image: usize, rounds: usize) -> ImageStack {
 }
 
 #[test]
+fn lights_stated_too_near_the_axis_make_a_relief_that_is_told_too_steep() {
+    for (name, face) in faces() {
+        let narrowed = |d: Vec3| Vec3::new(0.4 * d.x, 0.4 * d.y, d.z).normalize();
+        let quality = judged(&face.images, &with_directions(&face.lights, narrowed));
+        assert!(has(&quality, FindingCode::TooSteep), "{name}: {:?}", quality.median_slope_deg);
+    }
+}
+
+#[test]
 fn good_faces_raise_no_finding() {
     for (name, face) in faces() {
         let quality = judged(&face.images, &face.lights);

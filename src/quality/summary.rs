@@ -55,7 +55,7 @@ pub fn summarise(captures: &[CaptureQuality]) -> SetQuality {
     worst_first.sort_by(|&a, &b| captures[b].badness().total_cmp(&captures[a].badness()));
     let median = |value: &dyn Fn(&CaptureQuality) -> Option<f64>| {
         let values: Vec<f64> = captures.iter().filter_map(value).collect();
-        super::quantiles(values, [0.5]).map(|[median]| median)
+        super::maps::quantiles(values, [0.5]).map(|[median]| median)
     };
     SetQuality {
         captures: captures.len(),
