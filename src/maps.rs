@@ -52,6 +52,35 @@ pub type ConfidenceMap = Plane<f32>;
 /// True where the maps are defined.
 pub type Mask = Plane<bool>;
 
+/// Albedo in grey, or in linear red, green and blue: shares of full scale, NaN where undefined.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Albedo {
+    Grey(AlbedoMap),
+    Rgb([AlbedoMap; 3]),
+}
+
+impl Albedo {
+    /// The planes: one, or red, green and blue, all of one size.
+    pub fn planes(&self) -> &[AlbedoMap] {
+        match self {
+            Self::Grey(plane) => std::slice::from_ref(plane),
+            Self::Rgb(planes) => planes,
+        }
+    }
+
+    pub fn size(&self) -> Size {
+        self.planes()[0].size
+    }
+
+    /// The same change to each plane.
+    pub fn map(&self, change: impl Fn(&AlbedoMap) -> AlbedoMap) -> Self {
+        match self {
+            Self::Grey(plane) => Self::Grey(change(plane)),
+            Self::Rgb(planes) => Self::Rgb(planes.each_ref().map(change)),
+        }
+    }
+}
+
 impl<T> Plane<T> {
     /// # Panics
     /// If `data` does not hold exactly `size.area()` values.

@@ -22,6 +22,9 @@ use rayon::prelude::*;
 const LEAST_COSINE: f32 = 0.17;
 /// From this spread (10th to 90th percentile over the median) on the card is not lit evenly.
 const UNEVEN: f64 = 0.2;
+/// From this spread on one intensity says nothing of the light: of evenly coloured cards, only one
+/// with a lamp nearer than half its width looks so.
+const NO_CARD: f64 = 0.8;
 /// More saturated pixels of the card than this share bias its median.
 const SATURATED: f64 = 0.01;
 
@@ -63,6 +66,13 @@ pub fn intensities_from_flat_field(
             return Err(unsuitable("the card is dark; check that the lamp was on".into()));
         }
         let range = percentile(&mut seen, 0.9) - percentile(&mut seen, 0.1);
+        if range > NO_CARD * middle {
+            return Err(unsuitable(format!(
+                "what the mask shows differs by {:.0} % and is no evenly lit card; mask the card \
+                 alone",
+                100.0 * range / middle
+            )));
+        }
         if range > UNEVEN * middle {
             warnings.push(Warning::new(
                 Some(image),
@@ -83,14 +93,21 @@ const LEAST_GAP: f64 = 2.0;
 /// Intensities (mean 1) from images of the subject itself, four lights or more.
 ///
 /// # Errors
-/// A mask of another size or an empty one; not one direction an image; fewer than four lights, or
-/// lights that leave some intensity open.
+/// A mask of another size or an empty one; not one direction an image; fewer than four lights,
+/// lights that all stand behind the subject, or lights that leave some intensity open.
 pub fn intensities_from_subject(
     images: &ImageStack,
     mask: &Mask,
     directions: &[Vec3],
 ) -> Result<Calibration, CalibrateError> {
     check(images, mask, directions)?;
+    if directions.iter().all(|direction| direction.z <= 0.0) {
+        return Err(CalibrateError::Undetermined(
+            "the directions all point away from the camera (z ≤ 0); z points from the subject to \
+             the camera, so turn the signs round"
+                .into(),
+        ));
+    }
     let k = images.count;
     if k < 4 {
         return Err(CalibrateError::TooFew {
@@ -294,5 +311,19 @@ mod tests {
         let away = Vec3::new(-1.0, 0.0, 0.1);
         let error = intensities_from_flat_field(&images, &mask, &directions, away).unwrap_err();
         assert!(error.to_string().contains("cosine"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_card_and_lights_behind_the_subject_are_refused() {
+        let directions = directions(5);
+        // The bump falls off to black at its rim.
+        let images = bump(&directions, &[1.0; 5]);
+        let mask = Plane::filled(SIZE, true);
+        let error = intensities_from_flat_field(&images, &mask, &directions, Vec3::z());
+        let message = error.unwrap_err().to_string();
+        assert!(message.contains("no evenly lit card"), "{message}");
+        let behind: Vec<Vec3> = directions.iter().map(|d| -d).collect();
+        let message = intensities_from_subject(&images, &mask, &behind).unwrap_err().to_string();
+        assert!(message.contains("turn the signs round"), "{message}");
     }
 }

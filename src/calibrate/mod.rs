@@ -11,14 +11,13 @@
 //!
 //! Every entry takes linear images, one a light, and returns a [`Calibration`] (alone, or as part
 //! of a larger result), which is what `lights.toml` holds. Directions are unit vectors of the
-//! camera frame from the surface to the light. [`light_order`] asks whether lights that are
-//! already known stand in the order of the images.
+//! camera frame from the surface to the light. Whether lights that are already known stand in
+//! the order of the images is asked by [`crate::quality`].
 
 mod chrome_sphere;
 mod circle;
 mod highlight;
 mod intensities;
-mod light_order;
 mod matte_sphere;
 mod near_lights;
 mod result;
@@ -30,7 +29,6 @@ pub use chrome_sphere::{ChromeSphere, chrome_sphere};
 pub use circle::{Circle, Outline};
 pub use highlight::{Highlight, find_highlight};
 pub use intensities::{intensities_from_flat_field, intensities_from_subject};
-pub use light_order::{LightOrder, OrderScore, light_order};
 pub use matte_sphere::matte_sphere;
 pub use near_lights::near_lights;
 pub use result::{CalibratedLight, Calibration, Method, Warning, read_directions};
@@ -77,4 +75,21 @@ pub enum CalibrateError {
     Undetermined(String),
     #[error("{0}")]
     Missing(&'static str),
+}
+
+impl CalibrateError {
+    /// Index of the image that is at fault, from 0, where it is one.
+    pub fn image(&self) -> Option<usize> {
+        match self {
+            Self::NoHighlight { image, .. }
+            | Self::HighlightAtRim { image }
+            | Self::Unsuitable { image, .. } => Some(image - 1),
+            _ => None,
+        }
+    }
+
+    /// Whether the mask is at fault.
+    pub fn is_of_mask(&self) -> bool {
+        matches!(self, Self::MaskSize { .. } | Self::MaskEmpty(_) | Self::NotACircle(_))
+    }
 }

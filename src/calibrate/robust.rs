@@ -1,5 +1,7 @@
 //! Small robust statistics that the calibrations share.
 
+use crate::order_statistics::quantile;
+
 /// Median, NaN for nothing; reorders `values`.
 pub(super) fn median(values: &mut [f64]) -> f64 {
     percentile(values, 0.5)
@@ -7,11 +9,7 @@ pub(super) fn median(values: &mut [f64]) -> f64 {
 
 /// The value at this share of the sorted values, NaN for nothing; reorders `values`.
 pub(super) fn percentile(values: &mut [f64], share: f64) -> f64 {
-    if values.is_empty() {
-        return f64::NAN;
-    }
-    let at = ((values.len() - 1) as f64 * share) as usize;
-    *values.select_nth_unstable_by(at, f64::total_cmp).1
+    quantile(values, share).unwrap_or(f64::NAN)
 }
 
 /// Standard deviation of residuals about zero from their median size: `1.4826 median |r|`, which

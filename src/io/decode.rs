@@ -5,7 +5,7 @@
 //! read once, and a panic becomes an error like any other.
 
 use super::IoError;
-use image::{DynamicImage, ImageFormat, ImageReader, Limits};
+use image::{DynamicImage, ImageError, ImageFormat, ImageReader, Limits};
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -44,7 +44,20 @@ pub(super) fn decode_bytes(
 ) -> Result<DynamicImage, IoError> {
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits());
-    without_panic(path, || reader.decode().map_err(|e| IoError::undecodable(path, e)))
+    without_panic(path, || reader.decode().map_err(|e| decoding_error(path, e)))
+}
+
+fn decoding_error(path: &Path, error: ImageError) -> IoError {
+    match error {
+        ImageError::Limits(_) => IoError::unsuitable(
+            path,
+            format!(
+                "is beyond the limit of {MAX_SIDE} pixels a side and {} MiB decoded; scale it down",
+                MAX_BYTES >> 20
+            ),
+        ),
+        error => IoError::undecodable(path, error),
+    }
 }
 
 fn limits() -> Limits {
@@ -74,8 +87,7 @@ pub fn image_size(path: &Path) -> Result<crate::maps::Size, IoError> {
     let mut reader = open().map_err(|e| IoError::from_system(path, e))?;
     reader.limits(limits());
     without_panic(path, || {
-        let (width, height) =
-            reader.into_dimensions().map_err(|e| IoError::undecodable(path, e))?;
+        let (width, height) = reader.into_dimensions().map_err(|e| decoding_error(path, e))?;
         Ok(crate::maps::Size::new(height as usize, width as usize))
     })
 }

@@ -6,7 +6,7 @@
 
 use super::decode::{MAX_BYTES, MAX_SIDE, read_bytes, without_panic};
 use super::{IoError, write_atomically};
-use crate::maps::{NormalMap, Plane, Size};
+use crate::maps::{Albedo, NormalMap, Plane, Size};
 use exr::meta::MetaData;
 use exr::prelude::*;
 use std::io::Cursor;
@@ -175,6 +175,33 @@ pub fn write_rgb(
 pub fn read_rgb(path: &Path) -> std::result::Result<[Plane<f32>; 3], IoError> {
     let (size, channels) = read_channels(path, ["R", "G", "B"])?;
     Ok(channels.map(|values| Plane::new(size, values)))
+}
+
+/// Reads an albedo in grey (channel Y) or colour (R, G, B).
+///
+/// # Errors
+/// A missing or undecodable file, or one with neither.
+pub fn read_albedo(path: &Path) -> std::result::Result<Albedo, IoError> {
+    match read_plane(path) {
+        Ok(grey) => Ok(Albedo::Grey(grey)),
+        // What the colour reader says holds for a file that is no EXR at all, too.
+        Err(_) => read_rgb(path).map(Albedo::Rgb),
+    }
+}
+
+/// Writes an albedo so that [`read_albedo`] reads it.
+///
+/// # Errors
+/// What the system reports.
+pub fn write_albedo(
+    path: &Path,
+    albedo: &Albedo,
+    compression: MapCompression,
+) -> std::result::Result<(), IoError> {
+    match albedo {
+        Albedo::Grey(plane) => write_plane(path, plane, compression),
+        Albedo::Rgb(planes) => write_rgb(path, planes, compression),
+    }
 }
 
 /// Reads n_x, n_y, n_z from R, G, B.

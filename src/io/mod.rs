@@ -11,10 +11,12 @@ mod picture;
 pub use atomic::{FolderLock, StagedFolder, TEMPORARY_PREFIX, write_atomically};
 pub use decode::image_size;
 pub use exr_map::{
-    MapCompression, read_normals, read_plane, read_rgb, write_normals, write_plane, write_rgb,
+    MapCompression, read_albedo, read_normals, read_plane, read_rgb, write_albedo, write_normals,
+    write_plane, write_rgb,
 };
-pub use mesh::{Albedo, Mesh, orthographic_positions, perspective_positions, write_mesh};
+pub use mesh::{Mesh, orthographic_positions, perspective_positions, write_mesh};
 pub use normal_image::{YAxis, read_camera, read_normal_image};
+pub(crate) use photo::srgb_encoded;
 pub use photo::{GreyImage, LUMINANCE, Photo, Transfer, luminance, read_grey, read_photo};
 pub use picture::{Picture, read_mask, read_picture, write_grey, write_mask};
 
@@ -29,6 +31,10 @@ pub enum IoError {
     DiskFull(PathBuf),
     #[error("{path}: is a file; give a folder", path = .0.display())]
     NotAFolder(PathBuf),
+    #[error("{path}: is a folder; give a file", path = .0.display())]
+    NotAFile(PathBuf),
+    #[error("{path}: access is denied; change its permissions, or choose another path", path = .0.display())]
+    Denied(PathBuf),
     // Not named `source`: an error chain would print it twice.
     #[error("{path}: {error}", path = .path.display())]
     System { path: PathBuf, error: std::io::Error },
@@ -50,6 +56,10 @@ impl IoError {
             }
             std::io::ErrorKind::NotADirectory | std::io::ErrorKind::AlreadyExists => {
                 Self::NotAFolder(path.to_path_buf())
+            }
+            std::io::ErrorKind::IsADirectory => Self::NotAFile(path.to_path_buf()),
+            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+                Self::Denied(path.to_path_buf())
             }
             _ => Self::System { path: path.to_path_buf(), error },
         }

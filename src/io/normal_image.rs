@@ -20,13 +20,17 @@ pub enum YAxis {
 /// background of black (−1, −1, −1) or middle grey (0, 0, 0) lies outside.
 const PLAUSIBLE_LENGTHS: std::ops::Range<f32> = 0.5..1.5;
 
+/// Lengths of unit normals after rounding to 8 bits and a mild resampling.
+const UNIT_LENGTHS: std::ops::Range<f32> = 0.9..1.1;
+
 /// Reads a normal map: EXR with channels R, G, B = n_x, n_y, n_z, or an 8- or 16-bit image with
 /// `n = 2 v / full scale − 1`.
 ///
 /// Normals are brought to unit length; what has no plausible length is undefined (NaN).
 ///
 /// # Errors
-/// A missing or undecodable file, or one without any normal.
+/// A missing or undecodable file, one that holds no unit normals for the most part, or normals
+/// most of which face away from the camera.
 pub fn read_normal_image(path: &Path, y_axis: YAxis) -> Result<NormalMap, IoError> {
     let is_exr = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("exr"));
     let stored = if is_exr {
@@ -51,10 +55,19 @@ pub fn read_normal_image(path: &Path, y_axis: YAxis) -> Result<NormalMap, IoErro
             Vec3::repeat(f32::NAN)
         }
     });
-    if normals.x().iter().all(|x| x.is_nan()) {
+    let defined = normals.z().iter().filter(|z| !z.is_nan()).count();
+    let lengths = (0..stored.size.area()).map(|pixel| stored.at(pixel).norm());
+    // A photograph's colours have any length.
+    if 2 * lengths.filter(|length| UNIT_LENGTHS.contains(length)).count() <= defined {
         return Err(IoError::unsuitable(
             path,
             "holds no unit normals; give an EXR with n_x, n_y, n_z in R, G, B or an image with (n + 1) / 2",
+        ));
+    }
+    if 2 * normals.z().iter().filter(|z| **z <= 0.0).count() > defined {
+        return Err(IoError::unsuitable(
+            path,
+            "has normals that face away from the camera; its third component must point to the camera",
         ));
     }
     Ok(normals)
@@ -106,6 +119,22 @@ mod tests {
         assert!(up.at(1).x.is_nan() && up.at(2).x.is_nan());
         let down = read_normal_image(&path, YAxis::Down).unwrap();
         assert!((down.at(0).y - 0.48).abs() < 5e-5);
+    }
+
+    #[test]
+    fn photographs_and_normals_turned_away_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("n.png");
+        let photo = image::RgbImage::from_fn(32, 32, |x, y| {
+            image::Rgb([(40 + 5 * x) as u8, (20 + 3 * x + 2 * y) as u8, (90 + y) as u8])
+        });
+        photo.save(&path).unwrap();
+        let message = read_normal_image(&path, YAxis::Up).unwrap_err().to_string();
+        assert!(message.contains("n.png") && message.contains("no unit normals"), "{message}");
+        // (0.6, 0, −0.8).
+        image::RgbImage::from_pixel(8, 8, image::Rgb([204, 128, 26])).save(&path).unwrap();
+        let message = read_normal_image(&path, YAxis::Up).unwrap_err().to_string();
+        assert!(message.contains("face away"), "{message}");
     }
 
     #[test]

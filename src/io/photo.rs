@@ -117,6 +117,12 @@ fn linear_from_srgb(v: f64) -> f64 {
     if v <= 0.04045 { v / 12.92 } else { ((v + 0.055) / 1.055).powf(2.4) }
 }
 
+/// A linear share of full scale under the sRGB curve (IEC 61966-2-1), cut to 0 to 1.
+pub(crate) fn srgb_encoded(linear: f32) -> f32 {
+    let v = linear.clamp(0.0, 1.0);
+    if v <= 0.003_130_8 { 12.92 * v } else { 1.055 * v.powf(1.0 / 2.4) - 0.055 }
+}
+
 fn linear_table(top: u32) -> Vec<u16> {
     let share = |v: u32| linear_from_srgb(f64::from(v) / f64::from(top));
     (0..=top).map(|v| (share(v) * f64::from(u16::MAX)).round() as u16).collect()
@@ -346,6 +352,14 @@ mod tests {
             std::fs::write(at(&folder, name), bytes).unwrap();
             let message = read_grey(&at(&folder, name)).unwrap_err().to_string();
             assert!(message.contains(name) && message.contains(why), "{message}");
+        }
+    }
+
+    #[test]
+    fn colours_are_encoded_as_srgb_says() {
+        // Half of full scale is 188 of 255, a fifth 124, in every table of the curve.
+        for (linear, byte) in [(0.0, 0.0), (0.2, 124.0), (0.5, 188.0), (1.0, 255.0)] {
+            assert_eq!((255.0 * srgb_encoded(linear)).round(), byte, "{linear}");
         }
     }
 }

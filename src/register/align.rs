@@ -12,6 +12,7 @@
 
 use super::pyramid::Level;
 use crate::maps::{Lights, Size};
+use crate::order_statistics::median;
 use nalgebra::{DMatrix, DVector};
 
 /// Pixels compared. A motion known to a hundredth of a pixel from each of a few hundred edges
@@ -391,8 +392,7 @@ fn weighted_sums(samples: &[Samples], weights: &[Vec<f32>]) -> (Vec<f32>, Vec<f3
 /// Standard deviation of normal residuals, from the median of their sizes.
 fn robust_scale(residuals: &[f32]) -> f32 {
     let mut sizes: Vec<f32> = residuals.iter().map(|r| r.abs()).collect();
-    let middle = sizes.len() / 2;
-    let median = *sizes.select_nth_unstable_by(middle, f32::total_cmp).1;
+    let median = median(&mut sizes).unwrap_or(0.0);
     // Frames that fit exactly (made by a renderer) have no scale; any positive one will do.
     (1.4826 * median).max(1e-6)
 }

@@ -1,6 +1,7 @@
 //! The frames at several scales, and what of them is compared.
 
 use crate::maps::{ImageStack, Mask, Pixels, Plane, Size};
+use crate::order_statistics::quantile;
 use rayon::prelude::*;
 
 /// Pixels that the finest scale may have: more do not make the motion better known, since a
@@ -106,11 +107,7 @@ fn ninetieth_percentile(planes: &[Vec<f32>], mask: &Mask) -> f32 {
         .filter(|&p| mask.data[p])
         .map(|p| planes.iter().map(|plane| plane[p]).sum::<f32>() / planes.len() as f32)
         .collect();
-    if means.is_empty() {
-        return 0.0;
-    }
-    let rank = (means.len() - 1) * 9 / 10;
-    *means.select_nth_unstable_by(rank, f32::total_cmp).1
+    quantile(&mut means, 0.9).unwrap_or(0.0)
 }
 
 fn whole_raw(images: &ImageStack, image: usize, unit: f32) -> Vec<f32> {

@@ -11,6 +11,6 @@ mod turntable;
 pub use contact_sheet::{Match, MatchRow, contact_sheet};
 pub use inspect::{CaptureMaps, InspectOptions, InspectedCapture, inspect_folder, inspect_html};
 pub use preview::{preview, sample_picture, stacked};
-pub use relight::{RelightLight, relight, shading, srgb_colour, srgb_grey, times};
+pub use relight::{RelightLight, relight, shading, srgb_albedo, times};
 pub use table::evaluation_table;
 pub use turntable::turned_view;

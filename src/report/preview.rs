@@ -3,6 +3,7 @@
 use crate::dataset::{Modality, Sample};
 use crate::io::Picture;
 use crate::maps::{ImageStack, Pixels, Plane, Size};
+use crate::order_statistics::quantile_of_defined;
 use crate::reconstruct::Reconstruction;
 
 /// Longest side of a tile, pixels.
@@ -145,12 +146,7 @@ fn byte(share: f32) -> u8 {
 /// many; 0 where none is defined.
 fn quantile(all: &[f32], share: f64) -> f32 {
     let step = if all.len() > 1 << 16 { 9 } else { 1 };
-    let mut values: Vec<f32> = all.iter().step_by(step).copied().filter(|v| !v.is_nan()).collect();
-    if values.is_empty() {
-        return 0.0;
-    }
-    let at = ((values.len() - 1) as f64 * share) as usize;
-    *values.select_nth_unstable_by(at, f32::total_cmp).1
+    quantile_of_defined(all.iter().step_by(step).copied(), share).unwrap_or(0.0)
 }
 
 /// A network's input as a picture: standardised values around middle grey, normals in the usual

@@ -6,8 +6,8 @@
 //! "Horizon mapping").
 
 use crate::geometry::Vec3;
-use crate::io::Picture;
-use crate::maps::{AlbedoMap, DepthMap, Mask, NormalMap, Plane, Size};
+use crate::io::{Picture, srgb_encoded};
+use crate::maps::{Albedo, AlbedoMap, DepthMap, Mask, NormalMap, Plane, Size};
 use rayon::prelude::*;
 
 /// Depth (pixels) by which a surface must stand over a ray to shade it: what noise and the grid
@@ -139,14 +139,14 @@ pub fn srgb_grey(linear: &Plane<f32>, exposure: f32, background: [u8; 3]) -> Pic
     })
 }
 
-/// As [`srgb_grey`], from linear red, green and blue.
-///
-/// # Panics
-/// If the planes differ in size.
-pub fn srgb_colour(linear: [&Plane<f32>; 3], exposure: f32, background: [u8; 3]) -> Picture {
-    assert!(linear.iter().all(|plane| plane.size == linear[0].size), "planes of one size");
-    Picture::from_fn(linear[0].size, |p| {
-        let value = linear.map(|plane| plane.data[p]);
+/// As [`srgb_grey`], in colour where there is one.
+pub fn srgb_albedo(linear: &Albedo, exposure: f32, background: [u8; 3]) -> Picture {
+    let planes = match linear {
+        Albedo::Grey(plane) => return srgb_grey(plane, exposure, background),
+        Albedo::Rgb(planes) => planes,
+    };
+    Picture::from_fn(linear.size(), |p| {
+        let value = planes.each_ref().map(|plane| plane.data[p]);
         if value.iter().any(|v| v.is_nan()) {
             background
         } else {
@@ -156,9 +156,7 @@ pub fn srgb_colour(linear: [&Plane<f32>; 3], exposure: f32, background: [u8; 3])
 }
 
 fn srgb_byte(linear: f32) -> u8 {
-    let v = linear.clamp(0.0, 1.0);
-    let encoded = if v <= 0.003_130_8 { 12.92 * v } else { 1.055 * v.powf(1.0 / 2.4) - 0.055 };
-    (255.0 * encoded).round() as u8
+    (255.0 * srgb_encoded(linear)).round() as u8
 }
 
 #[cfg(test)]
@@ -215,7 +213,7 @@ mod tests {
         // IEC 61966-2-1: code 128 is linear ((128/255 + 0.055) / 1.055)^2.4.
         let want = [[0; 3], [128; 3], [255; 3], [1, 2, 3]];
         assert_eq!(picture.data, want.concat());
-        let colour = srgb_colour([&linear, &linear, &linear], 1.0, [1, 2, 3]);
-        assert_eq!(colour, picture);
+        let colour = Albedo::Rgb([linear.clone(), linear.clone(), linear]);
+        assert_eq!(srgb_albedo(&colour, 1.0, [1, 2, 3]), picture);
     }
 }

@@ -2,6 +2,7 @@
 //! capture. It is judged on the raw images, so it is the same on every device and for every solver.
 
 use crate::maps::{ImageStack, Mask, Pixels, Plane, Size};
+use crate::order_statistics::quantile;
 
 /// A pixel is lit when its brightest image stands this share of the way from black level to
 /// the capture's 99th percentile. Set on both sides by noise: a dark wall behind a Photoface
@@ -85,11 +86,7 @@ fn brightest<T: Copy + Into<f32>>(values: &[T], area: usize) -> Vec<f32> {
 /// Black and white: the darkest thousandth and the brightest hundredth.
 fn levels(brightest: &[f32]) -> (f32, f32) {
     let mut values = brightest.to_vec();
-    let last = values.len() - 1;
-    let mut percentile = |share: f64| {
-        let rank = (last as f64 * share) as usize;
-        *values.select_nth_unstable_by(rank, f32::total_cmp).1
-    };
+    let mut percentile = |share: f64| quantile(&mut values, share).unwrap_or(0.0);
     let (black, white) = (percentile(0.001), percentile(0.99));
     // Where the subject fills the frame there is no black to measure from; more than a fifth of
     // white is skin in shade, or a background under the light of the room. Lamps on all sides leave

@@ -33,6 +33,7 @@
 
 use super::{Solution, SolverError, SurfaceMaps, masked_pixels};
 use crate::maps::{ImageStack, Lights, Mask, Plane, Size};
+use crate::order_statistics::median;
 use nalgebra::{DMatrix, Matrix3, SymmetricEigen, Vector3};
 use rayon::prelude::*;
 
@@ -460,12 +461,8 @@ fn fit_inliers(
 fn deviation(differences: &[f32]) -> f32 {
     let mut sizes: Vec<f32> =
         differences.iter().filter(|d| d.is_finite()).map(|d| d.abs()).collect();
-    if sizes.is_empty() {
-        return LEAST_DEVIATION;
-    }
-    let middle = sizes.len() / 2;
-    let (_, median, _) = sizes.select_nth_unstable_by(middle, f32::total_cmp);
-    (*median * MEDIAN_TO_DEVIATION).max(LEAST_DEVIATION)
+    let median = median(&mut sizes).unwrap_or(0.0);
+    (median * MEDIAN_TO_DEVIATION).max(LEAST_DEVIATION)
 }
 
 /// Whether the lights leave g determined; a singular matrix can have an inverse of any sign.

@@ -23,6 +23,7 @@
 
 use super::{Solution, SolverError, SurfaceMaps};
 use crate::maps::{DepthMap, ImageStack, Mask, NearLights, NormalMap, Plane};
+use crate::order_statistics::median;
 use nalgebra::{Matrix3, Vector3};
 use rayon::prelude::*;
 
@@ -106,7 +107,7 @@ impl NearLight {
             let relative = integrate(&solution.surface.normals, mask)?;
             let Some(next) = at_distance(relative, mask, distance) else { break };
             let changes = next.data.iter().zip(&depth_mm.data).map(|(a, b)| (a - b).abs());
-            last_change = median(changes).map_or(0.0, |change| change / distance);
+            last_change = median_of_finite(changes).map_or(0.0, |change| change / distance);
             depth_mm = next;
             solution = solve_at(&depth_mm)?;
             iterations += 1;
@@ -250,14 +251,12 @@ fn invert(gram: &Matrix3<f64>) -> Option<Matrix3<f64>> {
 /// positive median.
 fn at_distance(mut depth: DepthMap, mask: &Mask, distance: f32) -> Option<DepthMap> {
     let inside = depth.data.iter().zip(&mask.data).filter(|(_, m)| **m).map(|(z, _)| *z);
-    let middle = median(inside).filter(|m| *m > 0.0)?;
+    let middle = median_of_finite(inside).filter(|m| *m > 0.0)?;
     depth.data.iter_mut().for_each(|z| *z *= distance / middle);
     Some(depth.masked(mask))
 }
 
 /// Median of the finite values.
-fn median(values: impl Iterator<Item = f32>) -> Option<f32> {
-    let mut values: Vec<f32> = values.filter(|v| v.is_finite()).collect();
-    let middle = values.len() / 2;
-    (!values.is_empty()).then(|| *values.select_nth_unstable_by(middle, f32::total_cmp).1)
+fn median_of_finite(values: impl Iterator<Item = f32>) -> Option<f32> {
+    median(&mut values.filter(|v| v.is_finite()).collect::<Vec<_>>())
 }

@@ -11,6 +11,7 @@
 
 use super::foreground::spread;
 use crate::maps::{ImageStack, Mask, Pixels};
+use crate::order_statistics::quantile;
 use rayon::prelude::*;
 
 /// A background smaller than this share of the image is a corner behind the jaw, not a
@@ -120,8 +121,8 @@ fn darkest(values: &[f32], parts: &[u8]) -> Option<f32> {
     if clipped as f64 > MOST_CLIPPED * dark.len() as f64 {
         return None;
     }
-    let of_background = percentile(&mut dark, BACKGROUND_SHARE)?;
-    let of_subject = percentile(&mut of(SUBJECT), SUBJECT_SHARE).unwrap_or(f32::INFINITY);
+    let of_background = quantile(&mut dark, BACKGROUND_SHARE)?;
+    let of_subject = quantile(&mut of(SUBJECT), SUBJECT_SHARE).unwrap_or(f32::INFINITY);
     Some(of_background.min(of_subject))
 }
 
@@ -152,12 +153,6 @@ fn darkest_of_whole<T: Copy + Into<usize>>(
     let of_background = percentile(background, BACKGROUND_SHARE)?;
     let of_subject = percentile(of(SUBJECT), SUBJECT_SHARE).unwrap_or(usize::MAX);
     Some(of_background.min(of_subject) as f32)
-}
-
-fn percentile(values: &mut [f32], share: f64) -> Option<f32> {
-    let last = values.len().checked_sub(1)?;
-    let rank = (last as f64 * share) as usize;
-    Some(*values.select_nth_unstable_by(rank, f32::total_cmp).1)
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ use super::blocks::{Block, BlockSolution, BlockSolver, solve_blocks};
 use super::normal_equations::{LANES, Lanes, lanes, shading};
 use super::{Solution, SolverError, masked_pixels};
 use crate::maps::{ImageStack, Lights, Mask, Pixels};
+use crate::order_statistics::median;
 
 /// The solver and its options.
 ///
@@ -137,12 +138,8 @@ impl SparseBayesian {
                 freedom * (sample(j) - model).abs() / brightest
             }));
         }
-        if residuals.is_empty() {
-            return Ok(LEAST_NOISE);
-        }
-        let middle = residuals.len() / 2;
-        let (_, median, _) = residuals.select_nth_unstable_by(middle, f32::total_cmp);
-        Ok((*median * MEDIAN_TO_DEVIATION).max(LEAST_NOISE))
+        let median = median(&mut residuals).unwrap_or(0.0);
+        Ok((median * MEDIAN_TO_DEVIATION).max(LEAST_NOISE))
     }
 }
 

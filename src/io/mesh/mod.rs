@@ -11,7 +11,7 @@ mod ply;
 
 use super::{IoError, write_atomically};
 use crate::geometry::{Camera, Vec3};
-use crate::maps::{AlbedoMap, DepthMap, NormalMap, Plane};
+use crate::maps::{Albedo, DepthMap, NormalMap, Plane};
 use std::path::Path;
 
 /// Triangles with the surface's normals and colours at their corners.
@@ -25,14 +25,6 @@ pub struct Mesh {
     pub colours: Option<Vec<[f32; 3]>>,
     /// Three indices each, counter-clockwise seen from outside.
     pub triangles: Vec<[u32; 3]>,
-}
-
-/// Reflected shares of full scale; cut to 0 … 1 in a mesh.
-#[derive(Clone, Copy, Debug)]
-pub enum Albedo<'a> {
-    Grey(&'a AlbedoMap),
-    /// Linear R, G, B.
-    Rgb([&'a AlbedoMap; 3]),
 }
 
 /// Where an orthographic camera's pixels lie: x and y in pixels from the image's middle, z the
@@ -78,16 +70,15 @@ impl Mesh {
     pub fn from_grid(
         positions: &Plane<Vec3>,
         normals: Option<&NormalMap>,
-        albedo: Option<Albedo>,
+        albedo: Option<&Albedo>,
         max_depth_jump: Option<f32>,
     ) -> Self {
         let size = positions.size;
         assert!(normals.is_none_or(|n| n.size == size), "normals of the positions' size");
-        let channels = match albedo {
-            None => None,
-            Some(Albedo::Grey(grey)) => Some([grey; 3]),
-            Some(Albedo::Rgb(channels)) => Some(channels),
-        };
+        let channels = albedo.map(|albedo| match albedo {
+            Albedo::Grey(grey) => [grey; 3],
+            Albedo::Rgb(channels) => channels.each_ref(),
+        });
         for channel in channels.iter().flatten() {
             assert_eq!(channel.size, size, "an albedo of the positions' size");
         }
@@ -176,11 +167,6 @@ pub fn write_mesh(path: &Path, mesh: &Mesh) -> Result<(), IoError> {
         }
         _ => Err(IoError::unsuitable(path, "is no mesh's name; let it end in .ply, .obj or .glb")),
     }
-}
-
-/// The encoding of IEC 61966-2-1 for a linear share of full scale, 0 to 1.
-fn srgb_encoded(linear: f32) -> f32 {
-    if linear <= 0.003_130_8 { 12.92 * linear } else { 1.055 * linear.powf(1.0 / 2.4) - 0.055 }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Wavefront OBJ with the usual extension for colours, "v x y z r g b".
 
-use super::{Mesh, srgb_encoded};
+use super::Mesh;
+use crate::io::srgb_encoded;
 use std::io::{Result, Write};
 
 pub(super) fn write(out: &mut dyn Write, mesh: &Mesh) -> Result<()> {

@@ -1,6 +1,7 @@
 //! PLY, binary little-endian (Turk 1994, "The PLY polygon file format").
 
-use super::{Mesh, srgb_encoded};
+use super::Mesh;
+use crate::io::srgb_encoded;
 use std::io::{Result, Write};
 
 pub(super) fn write(out: &mut dyn Write, mesh: &Mesh) -> Result<()> {

@@ -6,6 +6,7 @@ use crate::io::Picture;
 use crate::maps::{
     AlbedoMap, ConfidenceMap, DepthMap, ImageStack, Mask, NormalMap, Plane, ResidualMap, Size,
 };
+use crate::order_statistics::quantile_of_defined;
 use crate::quality::exposure_maps;
 use crate::report::relight::{RelightLight, relight, srgb_grey};
 use crate::report::turntable::turned_view;
@@ -219,10 +220,5 @@ fn viridis(plane: &Plane<f32>, low: f32, high: f32) -> Picture {
 
 /// The value below which a share of the defined pixels lies; 0 where none is defined.
 fn quantile(plane: &Plane<f32>, share: f64) -> f32 {
-    let mut values: Vec<f32> = plane.data.iter().copied().filter(|v| !v.is_nan()).collect();
-    if values.is_empty() {
-        return 0.0;
-    }
-    let at = ((values.len() - 1) as f64 * share) as usize;
-    *values.select_nth_unstable_by(at, f32::total_cmp).1
+    quantile_of_defined(plane.data.iter().copied(), share).unwrap_or(0.0)
 }
