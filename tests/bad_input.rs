@@ -214,6 +214,16 @@ fn unchanged_captures_are_skipped_and_changed_or_damaged_ones_made_again() {
     fs::write(root.path().join("1002/s1/LightSource.txt"), "31 130 30 50 30 310 30 230").unwrap();
     let (fourth, _) = preprocess(root.path());
     assert!(stdout(&fourth).contains("1 made, 1 unchanged"), "{}", stdout(&fourth));
+
+    fs::rename(root.path().join("1002"), root.path().join(".1002")).unwrap();
+    let (fifth, _) = preprocess(root.path());
+    assert!(stdout(&fifth).contains("1 capture in"), "{}", stdout(&fifth));
+    assert!(
+        stderr(&fifth).contains("1 capture of an earlier run listed no more"),
+        "{}",
+        stderr(&fifth)
+    );
+    assert!(out.join("1002/s1/depth.exr").exists(), "maps of the user's were deleted");
 }
 
 #[test]

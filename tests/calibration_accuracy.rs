@@ -3,14 +3,12 @@
 mod support;
 
 use lumiface::calibrate::{
-    ChromeSphere, Circle, FacePrior, Outline, chrome_sphere, light_order, matte_sphere,
-    read_directions, uncalibrated,
+    ChromeSphere, Circle, FacePrior, Outline, chrome_sphere, matte_sphere, read_directions,
+    uncalibrated,
 };
-use lumiface::geometry::{
-    Vec3, angle_between_deg, light_from_yaleb_angles, light_from_zenith_azimuth,
-};
+use lumiface::geometry::{Vec3, angle_between_deg, light_from_yaleb_angles};
 use lumiface::io::{read_grey, read_mask};
-use lumiface::maps::{ImageStack, Lights, Mask, Pixels, Plane};
+use lumiface::maps::{ImageStack, Pixels, Plane};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -208,39 +206,4 @@ fn yale_b_lights_are_found_without_any_calibration() {
     }
     println!("mean {:.2}° as found, {:.2}° after the ambiguity", mean(&before), mean(&after));
     assert!(mean(&after) <= 8.0, "{after:?}");
-}
-
-#[test]
-fn the_true_order_fits_the_photoface_quartet_best() {
-    let Some((images, lights)) = photoface() else { return };
-    let mask = face_of(&images);
-    let right = light_order(&images, &mask, &Lights::directional(lights.clone())).unwrap();
-    assert_eq!(right.better, None);
-    // Two swapped, half a turn (the face inside out), a quarter turn, mirrored.
-    for order in [[1, 0, 2, 3], [2, 3, 0, 1], [3, 0, 1, 2], [1, 0, 3, 2]] {
-        let swapped = Lights::directional(lights.clone()).select(&order);
-        let found = light_order(&images, &mask, &swapped).unwrap();
-        println!(
-            "{order:?}: given {:.3}, best {:.3}",
-            found.given.misfit(),
-            found.tried[0].misfit()
-        );
-        let best = &found.tried[0].permutation;
-        assert!((0..4).all(|j| order[best[j]] == j), "{order:?}: {best:?} fits best");
-    }
-}
-
-/// The quartet and its lights.
-fn photoface() -> Option<(ImageStack, Vec<Vec3>)> {
-    let session = support::test_data("photoface/session")?;
-    let files: Vec<_> = (0..4).map(|i| session.join(format!("im{i}.bmp"))).collect();
-    let text = fs::read_to_string(session.join("LightSource.txt")).unwrap();
-    let angles: Vec<f32> = text.split_whitespace().map(|v| v.parse().unwrap()).collect();
-    let lights = angles.chunks_exact(2).map(|a| light_from_zenith_azimuth(a[0], a[1])).collect();
-    Some((stack(&files), lights))
-}
-
-/// The quartet's face without hair and shirt.
-fn face_of(images: &ImageStack) -> Mask {
-    Plane::from_fn(images.size, |r, c| (230..560).contains(&r) && (130..410).contains(&c))
 }

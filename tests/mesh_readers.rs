@@ -3,8 +3,8 @@
 mod support;
 
 use lumiface::geometry::Vec3;
-use lumiface::io::{Albedo, Mesh, orthographic_positions, write_mesh};
-use lumiface::maps::{NormalMap, Plane, Size};
+use lumiface::io::{Mesh, orthographic_positions, write_mesh};
+use lumiface::maps::{Albedo, NormalMap, Plane, Size};
 use std::process::Command;
 
 /// A quarter of a wavy surface with a hole, a tear, normals and an albedo of three colours.
@@ -22,8 +22,8 @@ fn surface() -> Mesh {
     let red = Plane::from_fn(size, |r, _| r as f32 / 8.0);
     let green = Plane::from_fn(size, |_, c| c as f32 / 11.0);
     let blue = Plane::filled(size, 0.2);
-    let albedo = Albedo::Rgb([&red, &green, &blue]);
-    Mesh::from_grid(&orthographic_positions(&depth), Some(&normals), Some(albedo), Some(10.0))
+    let albedo = Albedo::Rgb([red, green, blue]);
+    Mesh::from_grid(&orthographic_positions(&depth), Some(&normals), Some(&albedo), Some(10.0))
 }
 
 #[test]

@@ -274,7 +274,7 @@ fn a_mirror_ball_calibrates_a_rig_that_capture_init_takes_over() {
     image::GrayImage::from_pixel(120, 100, image::Luma([15])).save(&names[2]).unwrap();
     let before = std::fs::read(&out).unwrap();
     let output = lumiface(&arguments);
-    assert!(stderr(&output).contains("image 3: no highlight"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("im2.png: image 3: no highlight"), "{}", stderr(&output));
     assert_eq!(std::fs::read(&out).unwrap(), before);
 }
 

@@ -293,11 +293,19 @@ fn run_preprocess(arguments: PreprocessArguments) -> anyhow::Result<u8> {
     progress.finish();
     let total = summary.made + summary.skipped;
     say!(
-        "{total} captures in {} ({} made, {} unchanged)",
+        "{} in {} ({} made, {} unchanged)",
+        counted(total, "capture"),
         summary.manifest.display(),
         summary.made,
         summary.skipped
     );
+    if summary.unlisted > 0 {
+        tell!(
+            "{} of an earlier run listed no more (not in the data given now, or unusable by now); \
+             maps that were made stay",
+            counted(summary.unlisted, "capture"),
+        );
+    }
     if summary.with_warnings > 0 {
         tell!(
             "{} of them have warnings; `lumiface inspect {}` shows them with their remedies",
@@ -307,6 +315,11 @@ fn run_preprocess(arguments: PreprocessArguments) -> anyhow::Result<u8> {
     }
     let code = report_problems(&summary.problems, summary.problem_list.as_deref());
     Ok(if total == 0 { FAILED } else { code })
+}
+
+/// "1 capture", "2 captures".
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn run_train(arguments: TrainArguments) -> anyhow::Result<u8> {

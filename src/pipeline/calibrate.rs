@@ -42,6 +42,28 @@ pub enum CalibrationTarget {
     },
 }
 
+impl CalibrationTarget {
+    /// The mask, unless there are several.
+    fn only_mask(&self) -> Option<&PathBuf> {
+        fn of_outline(outline: &SphereOutline) -> Option<&PathBuf> {
+            match outline {
+                SphereOutline::Mask(path) => Some(path),
+                SphereOutline::Circle(_) => None,
+            }
+        }
+        match self {
+            Self::ChromeSpheres { spheres, .. } => match spheres.as_slice() {
+                [sphere] => of_outline(sphere),
+                _ => None,
+            },
+            Self::MatteSphere { sphere } => of_outline(sphere),
+            Self::FlatField { mask, .. } | Self::Subject { mask, .. } | Self::Face { mask } => {
+                mask.as_ref()
+            }
+        }
+    }
+}
+
 /// Where a sphere stands in the images.
 #[derive(Clone, Debug)]
 pub enum SphereOutline {
@@ -85,13 +107,27 @@ pub fn calibrate(options: &CalibrateOptions) -> Result<Calibration, StageError> 
     check_output(&options.out, inputs.map(PathBuf::as_path))?;
     let images = read_images(&options.images, options.transfer)?;
     let camera = options.camera.as_ref().map(|path| read_camera(path)).transpose()?;
-    let calibration = solve(&images, &options.target, camera.as_ref())?;
+    let calibration = solve(&images, &options.target, camera.as_ref())
+        .map_err(|error| with_file(error, options))?;
     if plain_text {
         calibration.write_directions(&options.out)?;
     } else {
         calibration.write(&options.out)?;
     }
     Ok(calibration)
+}
+
+/// Names the file that is at fault, where it is one.
+fn with_file(error: StageError, options: &CalibrateOptions) -> StageError {
+    let StageError::Calibrate(error) = error else { return error };
+    let file = match error.image() {
+        Some(image) => options.images.get(image),
+        None => error.is_of_mask().then(|| options.target.only_mask()).flatten(),
+    };
+    match file {
+        Some(path) => StageError::unusable(path, error.to_string()),
+        None => error.into(),
+    }
 }
 
 fn solve(

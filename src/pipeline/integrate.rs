@@ -4,10 +4,10 @@ use super::{StageError, check_output};
 use crate::geometry::Camera;
 use crate::integrate::{BilateralOptions, distance_along_axis};
 use crate::io::{
-    Albedo, MapCompression, Mesh, YAxis, orthographic_positions, perspective_positions,
-    read_camera, read_mask, read_normal_image, read_plane, read_rgb, write_mesh, write_plane,
+    MapCompression, Mesh, YAxis, orthographic_positions, perspective_positions, read_albedo,
+    read_camera, read_mask, read_normal_image, write_mesh, write_plane,
 };
-use crate::maps::{AlbedoMap, DepthMap, NormalMap, Plane, Size};
+use crate::maps::{Albedo, DepthMap, NormalMap, Plane, Size};
 use crate::reconstruct::Integrator;
 use std::path::{Path, PathBuf};
 
@@ -55,7 +55,11 @@ pub fn integrate(options: &IntegrateOptions) -> Result<IntegrateSummary, StageEr
     let normals = read_normal_image(&options.normals, options.y_axis)?;
     let size = normals.size;
     let mask = match &options.mask {
-        Some(path) => of_size(path, read_mask(path)?, size)?,
+        Some(path) => {
+            let mask = read_mask(path)?;
+            check_size(path, mask.size, size)?;
+            mask
+        }
         None => Plane::new(size, normals.z().iter().map(|z| !z.is_nan()).collect()),
     };
     if mask.count() == 0 {
@@ -69,13 +73,13 @@ pub fn integrate(options: &IntegrateOptions) -> Result<IntegrateSummary, StageEr
             options.integrator
         )));
     }
-    let albedo = options.albedo.as_ref().map(|path| read_albedo(path, size)).transpose()?;
+    let albedo = options.albedo.as_ref().map(|path| albedo_of_size(path, size)).transpose()?;
     let depth = options.integrator.integrate(&normals, &mask, camera.as_ref(), &options.bilateral);
     let surface = Surface {
         normals: &normals.clone().masked(&mask),
         depth: &depth,
         camera: camera.as_ref(),
-        albedo: albedo.as_deref(),
+        albedo: albedo.as_ref(),
     };
     for path in &options.outputs {
         surface.write(path)?;
@@ -115,8 +119,7 @@ pub(super) struct Surface<'a> {
     pub(super) normals: &'a NormalMap,
     pub(super) depth: &'a DepthMap,
     pub(super) camera: Option<&'a Camera>,
-    /// One plane (grey) or three (R, G, B).
-    pub(super) albedo: Option<&'a [AlbedoMap]>,
+    pub(super) albedo: Option<&'a Albedo>,
 }
 
 impl Surface<'_> {
@@ -141,31 +144,23 @@ impl Surface<'_> {
             None => orthographic_positions(self.depth),
             Some(camera) => perspective_positions(&distance_along_axis(self.depth, camera), camera),
         };
-        let albedo = self.albedo.and_then(|planes| match planes {
-            [grey] => Some(Albedo::Grey(grey)),
-            [r, g, b] => Some(Albedo::Rgb([r, g, b])),
-            _ => None,
-        });
-        let mesh = Mesh::from_grid(&positions, Some(self.normals), albedo, None);
+        let mesh = Mesh::from_grid(&positions, Some(self.normals), self.albedo, None);
         Ok(write_mesh(path, &mesh)?)
     }
 }
 
-/// An albedo EXR: channel Y, or R, G, B.
-fn read_albedo(path: &Path, size: Size) -> Result<Vec<AlbedoMap>, StageError> {
-    let planes = match read_plane(path) {
-        Ok(grey) => vec![grey],
-        Err(_) => read_rgb(path)?.into(),
-    };
-    planes.into_iter().map(|plane| of_size(path, plane, size)).collect()
+fn albedo_of_size(path: &Path, size: Size) -> Result<Albedo, StageError> {
+    let albedo = read_albedo(path)?;
+    check_size(path, albedo.size(), size)?;
+    Ok(albedo)
 }
 
-fn of_size<T>(path: &Path, plane: Plane<T>, size: Size) -> Result<Plane<T>, StageError> {
-    if plane.size == size {
-        return Ok(plane);
+fn check_size(path: &Path, size: Size, of_normals: Size) -> Result<(), StageError> {
+    if size == of_normals {
+        return Ok(());
     }
     Err(StageError::unusable(
         path,
-        format!("is {}, the normals are {size}; give one of their size", plane.size),
+        format!("is {size}, the normals are {of_normals}; give one of their size"),
     ))
 }

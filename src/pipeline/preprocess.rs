@@ -20,6 +20,7 @@ use crate::report::preview;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Raised whenever the same input gives other maps, so that old ones are made anew.
@@ -50,6 +51,9 @@ pub struct PreprocessSummary {
     pub skipped: usize,
     /// Captures whose row in the manifest has warnings.
     pub with_warnings: usize,
+    /// Captures that the manifest listed before and that are not among those found now: their maps
+    /// stay where they are.
+    pub unlisted: usize,
     /// Everything that was wrong, one line each.
     pub problems: Vec<String>,
     /// Where all problems are written, if there are any.
@@ -139,6 +143,8 @@ pub fn preprocess(
     check_manifest_is_ours(&options.out)?;
     emit(Event::CapturesFound { total: inventory.captures.len() });
 
+    let inventory_names: BTreeSet<String> =
+        inventory.captures.iter().map(CaptureSource::name).collect();
     let outcomes: Vec<Outcome> = inventory
         .captures
         .par_iter()
@@ -180,10 +186,18 @@ pub fn preprocess(
         write_atomically(&list, |out| out.write_all(text.as_bytes()))?;
         summary.problem_list = Some(list);
     }
+    summary.unlisted = unlisted(&options.out, &inventory_names);
     // Even an empty one: an older manifest would speak of captures that fail by now.
     Manifest { root: options.out.clone(), rows }.write()?;
     summary.manifest = options.out.join(crate::dataset::MANIFEST_FILE);
     Ok(summary)
+}
+
+/// How many captures of the manifest that is about to be replaced are not among `names`.
+fn unlisted(out: &Path, names: &BTreeSet<String>) -> usize {
+    // One that cannot be read is replaced as a whole.
+    let Ok(earlier) = Manifest::read(out) else { return 0 };
+    earlier.rows.iter().filter(|row| !names.contains(&row.name())).count()
 }
 
 /// A table of the user's that is called like ours is not written over.
@@ -338,7 +352,8 @@ fn fingerprint(source: &CaptureSource, options: &PreprocessOptions) -> String {
         hash.update(text);
     };
     let source_state = (source.name(), &source.labels, source.training_only, &source.warnings);
-    add(format!("{MAPS_VERSION} {source_state:?} {:?} {:?}", options.reconstruct, source.lights));
+    let made_by = (MAPS_VERSION, &options.reconstruct, options.compression);
+    add(format!("{made_by:?} {source_state:?} {:?}", source.lights));
     let rig = &source.rig;
     let rig_state = (&rig.camera, &rig.near, &rig.colour_intensities, rig.transfer);
     add(format!("{rig_state:?}"));

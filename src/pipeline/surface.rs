@@ -4,13 +4,12 @@ use super::integrate::Surface;
 use super::{StageError, check_output};
 use crate::dataset::files;
 use crate::io::{
-    MapCompression, read_mask, read_normals, read_plane, read_rgb, write_atomically, write_plane,
-    write_rgb,
+    MapCompression, read_albedo, read_mask, read_normals, read_plane, write_albedo,
+    write_atomically,
 };
-use crate::maps::{AlbedoMap, Size};
-use crate::report::{
-    InspectOptions, RelightLight, inspect_folder, shading, srgb_colour, srgb_grey, times,
-};
+use crate::maps::{Albedo, Size};
+use crate::order_statistics::quantile_of_defined;
+use crate::report::{InspectOptions, RelightLight, inspect_folder, shading, srgb_albedo, times};
 use std::path::{Path, PathBuf};
 
 #[derive(Clone, Debug)]
@@ -29,9 +28,8 @@ pub fn mesh(options: &MeshOptions) -> Result<(), StageError> {
     check_output(&options.out, [])?;
     let normals = read_normals(&map_file(&options.maps, files::NORMALS)?)?;
     let depth = read_plane(&map_file(&options.maps, files::DEPTH)?)?;
-    let albedo = read_albedo(&options.maps)?;
-    let sizes = albedo.iter().map(|plane| plane.size).chain([depth.size]);
-    check_sizes(&options.maps, normals.size, sizes)?;
+    let albedo = best_albedo(&options.maps)?;
+    check_sizes(&options.maps, normals.size, [albedo.size(), depth.size])?;
     let surface = Surface { normals: &normals, depth: &depth, camera: None, albedo: Some(&albedo) };
     surface.write_mesh(&options.out)
 }
@@ -66,23 +64,15 @@ pub fn relight(options: &RelightOptions) -> Result<(), StageError> {
         true => Some(read_plane(&map_file(&options.maps, files::DEPTH)?)?),
         false => None,
     };
-    let albedo = read_albedo(&options.maps)?;
-    let sizes = albedo.iter().map(|plane| plane.size);
-    let sizes = sizes.chain(depth.iter().map(|d| d.size)).chain([mask.size]);
+    let albedo = best_albedo(&options.maps)?;
+    let sizes = depth.iter().map(|d| d.size).chain([albedo.size(), mask.size]);
     check_sizes(&options.maps, normals.size, sizes)?;
     let shading = shading(&normals, &mask, &options.light, depth.as_ref());
-    let lit: Vec<_> = albedo.iter().map(|plane| times(plane, &shading)).collect();
-    match (lit.as_slice(), extension) {
-        ([grey], "exr") => write_plane(&options.out, grey, MapCompression::None)?,
-        ([r, g, b], "exr") => {
-            let planes = [r.clone(), g.clone(), b.clone()];
-            write_rgb(&options.out, &planes, MapCompression::None)?;
-        }
-        ([grey], _) => srgb_grey(grey, exposure(&albedo), BACKGROUND).write(&options.out)?,
-        ([r, g, b], _) => {
-            srgb_colour([r, g, b], exposure(&albedo), BACKGROUND).write(&options.out)?;
-        }
-        _ => unreachable!("albedo is grey or R, G, B"),
+    let lit = albedo.map(|plane| times(plane, &shading));
+    if extension == "exr" {
+        write_albedo(&options.out, &lit, MapCompression::None)?;
+    } else {
+        srgb_albedo(&lit, exposure(&albedo), BACKGROUND).write(&options.out)?;
     }
     Ok(())
 }
@@ -90,14 +80,9 @@ pub fn relight(options: &RelightOptions) -> Result<(), StageError> {
 const BACKGROUND: [u8; 3] = [24, 24, 28];
 
 /// What brings all but the brightest albedo (glints) below white.
-fn exposure(albedo: &[AlbedoMap]) -> f32 {
-    let mut values: Vec<f32> =
-        albedo.iter().flat_map(|plane| &plane.data).copied().filter(|v| v.is_finite()).collect();
-    if values.is_empty() {
-        return 1.0;
-    }
-    let at = (values.len() - 1) * 99 / 100;
-    1.0 / values.select_nth_unstable_by(at, f32::total_cmp).1.max(1e-6)
+fn exposure(albedo: &Albedo) -> f32 {
+    let values = albedo.planes().iter().flat_map(|plane| &plane.data).copied();
+    quantile_of_defined(values, 0.99).map_or(1.0, |white| 1.0 / white.max(1e-6))
 }
 
 /// Writes a set's maps and what is wrong with its captures as one HTML file; `details` of the
@@ -117,9 +102,9 @@ pub fn inspect(maps: &Path, details: usize, out: &Path) -> Result<(), StageError
 fn check_sizes(
     maps: &Path,
     size: Size,
-    mut others: impl Iterator<Item = Size>,
+    others: impl IntoIterator<Item = Size>,
 ) -> Result<(), StageError> {
-    if others.all(|other| other == size) {
+    if others.into_iter().all(|other| other == size) {
         return Ok(());
     }
     Err(StageError::unusable(
@@ -129,12 +114,10 @@ fn check_sizes(
 }
 
 /// Colour where there is one, else grey.
-fn read_albedo(maps: &Path) -> Result<Vec<AlbedoMap>, StageError> {
+fn best_albedo(maps: &Path) -> Result<Albedo, StageError> {
     let colour = maps.join(files::ALBEDO_RGB);
-    if colour.exists() {
-        return Ok(read_rgb(&colour)?.into());
-    }
-    Ok(vec![read_plane(&map_file(maps, files::ALBEDO)?)?])
+    let path = if colour.exists() { colour } else { map_file(maps, files::ALBEDO)? };
+    Ok(read_albedo(&path)?)
 }
 
 fn map_file(maps: &Path, file: &str) -> Result<PathBuf, StageError> {

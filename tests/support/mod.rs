@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub mod captures;
+pub mod layouts;
 
 use lumiface::gpu::Gpu;
 use std::io::Write;
