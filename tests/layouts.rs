@@ -352,7 +352,7 @@ fn init_without_lights_asks_for_each_and_never_overwrites() {
     grey_images(root.path());
     write_mask(&root.path().join("mask.png"));
     write_grey(&root.path().join("dark.png"), LIGHTS[0], 0);
-    let path = init_capture(root.path(), InitOptions::default()).unwrap();
+    let path = init_capture(root.path(), InitOptions::default()).unwrap().path;
     let text = fs::read_to_string(&path).unwrap();
     let order: Vec<_> = ["im8", "im9", "im10", "im11", "im12"]
         .map(|name| text.find(&format!("image = \"{name}.png\"")).unwrap())

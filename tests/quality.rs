@@ -425,7 +425,10 @@ fn the_page_of_a_folder_holds_everything_and_survives_what_is_missing() {
         });
     }
     Manifest { root: root.path().to_path_buf(), rows }.write().unwrap();
-    let html = inspect_folder(root.path(), &InspectOptions::default()).unwrap();
+    let page = inspect_folder(root.path(), &InspectOptions::default()).unwrap();
+    assert_eq!(page.unreadable.len(), 1, "{:?}", page.unreadable);
+    assert!(page.unreadable[0].contains("bare"), "{:?}", page.unreadable);
+    let html = page.html;
     let place = |text: &str| html.find(text).unwrap_or_else(|| panic!("no `{text}` in the page"));
     assert!(place("1001/flip&lt;ped") < place("1001/good"), "worst first");
     assert!(!html.contains("flip<ped"));
@@ -437,7 +440,7 @@ fn the_page_of_a_folder_holds_everything_and_survives_what_is_missing() {
         assert!(!html.contains(fetched), "the page asks for `{fetched}`");
     }
     let few = InspectOptions { details: 1, ..InspectOptions::default() };
-    let short = inspect_folder(root.path(), &few).unwrap();
+    let short = inspect_folder(root.path(), &few).unwrap().html;
     assert_eq!(short.matches("<section class=\"capture\"").count(), 1);
     assert!(short.contains("1001/good") && short.contains("1001/bare"), "the table lists all");
 }

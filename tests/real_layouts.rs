@@ -80,7 +80,6 @@ fn the_diligent_ball_loads_and_errs_as_published() {
     assert!((mean - 4.10).abs() <= 0.02, "mean angular error {mean}°, published 4.10°");
 }
 
-/// True normals from NumPy's format: a text header, then f32 values in Fortran's order.
 #[test]
 fn the_washington_cat_is_right_side_up() {
     let Some(folder) = support::unpacked("uw_psm.tar.xz") else { return };

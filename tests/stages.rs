@@ -279,6 +279,62 @@ fn a_mirror_ball_calibrates_a_rig_that_capture_init_takes_over() {
 }
 
 #[test]
+fn probes_are_taken_in_natural_order_without_their_mask() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let light = |i: usize| {
+        let angle = i as f32 * 0.5;
+        let (x, y) = (0.4 * angle.cos(), 0.3 * angle.sin());
+        Vec3::new(x, y, (1.0 - x * x - y * y).sqrt())
+    };
+    for i in 0..12 {
+        write_probe(&at(&format!("c{i}.png")), light(i));
+    }
+    image::GrayImage::from_fn(120, 100, |c, r| {
+        let squared = (c as f32 - 60.0).powi(2) + (r as f32 - 50.0).powi(2);
+        image::Luma([if squared < 1600.0 { 255 } else { 0 }])
+    })
+    .save(at("mask.png"))
+    .unwrap();
+    // As a shell sorts them: c0, c1, c10, c11, c2, …, mask.
+    let mut names: Vec<PathBuf> = (0..12).map(|i| at(&format!("c{i}.png"))).collect();
+    names.push(at("mask.png"));
+    names.sort();
+    let (mask, out) = (at("mask.png"), at("lights.toml"));
+    let mut arguments = vec!["calibrate", "chrome"];
+    arguments.extend(names.iter().map(|path| text(path)));
+    arguments.extend(["--mask", text(&mask), "--out", text(&out)]);
+    let output = lumiface(&arguments);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let found = lumiface::calibrate::Calibration::read(&out).unwrap();
+    assert_eq!(found.lights.len(), 12);
+    assert_eq!(found.lights[2].image.as_deref(), Some("c2.png"));
+    for (i, direction) in found.lights().directions.iter().enumerate() {
+        let error = lumiface::geometry::angle_between_deg(*direction, light(i));
+        assert!(error < 1.0, "light {i}: {error}°");
+    }
+
+    // Its own directions serve the next calibration; a mask of another size does not.
+    image::GrayImage::from_pixel(60, 50, image::Luma([255])).save(at("small.png")).unwrap();
+    let small = at("small.png");
+    let mut arguments = vec!["calibrate", "matte"];
+    arguments.extend(names[..12].iter().map(|path| text(path)));
+    arguments.extend(["--mask", text(&small), "--out", text(&out)]);
+    let output = lumiface(&arguments);
+    assert!(stderr(&output).contains("small.png: the mask is 50×60"), "{}", stderr(&output));
+
+    // A file of the user's is not taken for a calibration.
+    let notes = at("notes.toml");
+    std::fs::write(&notes, "id = \"anna\"\n").unwrap();
+    let mut arguments = vec!["calibrate", "chrome"];
+    arguments.extend(names[..12].iter().map(|path| text(path)));
+    arguments.extend(["--circle", "60,50,40", "--out", text(&notes)]);
+    let output = lumiface(&arguments);
+    assert!(stderr(&output).contains("is no calibration"), "{}", stderr(&output));
+    assert_eq!(std::fs::read_to_string(&notes).unwrap(), "id = \"anna\"\n");
+}
+
+#[test]
 fn nan_in_a_normal_map_is_a_hole_that_is_filled() {
     let folder = tempfile::tempdir().unwrap();
     let size = Size::new(20, 20);

@@ -29,4 +29,3 @@ fn observed(light: u32, quad: u32) -> Observed {
     let seen = (words & vec4<u32>(0x7f800000u)) != vec4<u32>(0x7f800000u);
     return Observed(params.unit * bitcast<vec4<f32>>(select(vec4<u32>(0u), words, seen)), seen);
 }
-

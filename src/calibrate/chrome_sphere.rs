@@ -45,6 +45,7 @@ pub fn chrome_sphere(
     let lights = reflections
         .iter()
         .map(|r| CalibratedLight {
+            image: None,
             direction: r.direction.cast::<f32>().into(),
             intensity: 1.0,
             uncertainty_deg: Some(r.error_deg as f32),

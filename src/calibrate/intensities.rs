@@ -202,6 +202,7 @@ fn check(images: &ImageStack, mask: &Mask, directions: &[Vec3]) -> Result<(), Ca
 
 fn known_direction(direction: Vec3, intensity: f32) -> CalibratedLight {
     CalibratedLight {
+        image: None,
         direction: direction.normalize().into(),
         intensity,
         uncertainty_deg: None,

@@ -49,6 +49,7 @@ pub fn matte_sphere(
             ));
         }
         lights.push(CalibratedLight {
+            image: None,
             direction: fit.light.normalize().cast::<f32>().into(),
             intensity: fit.light.norm() as f32,
             uncertainty_deg: Some(fit.error_deg as f32),

@@ -96,6 +96,7 @@ pub fn near_lights(
             ));
         }
         lights.push(CalibratedLight {
+            image: None,
             direction: offset.normalize().into(),
             intensity: 1.0,
             // Only what lies across the line of sight turns the direction.

@@ -5,11 +5,12 @@
 //! `x y z` one light a line; intensities, where they are not 1, stand in a file of their own.
 
 use super::CalibrateError;
+use crate::config::{ConfigError, read_toml};
 use crate::geometry::{Camera, Vec3};
 use crate::io::{IoError, read_text, write_atomically};
 use crate::maps::{Lights, NearLights};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How a calibration was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +54,9 @@ impl Warning {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CalibratedLight {
+    /// The file that showed this light.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// Unit vector of the camera frame, from the surface to the light.
     pub direction: [f32; 3],
     /// Relative to the mean of the set, > 0; 1 where the method cannot tell.
@@ -121,6 +125,20 @@ impl Calibration {
         })
     }
 
+    /// The camera that the images were taken with, where it is known.
+    pub fn seen_by(mut self, camera: Option<&Camera>) -> Self {
+        self.camera = camera.copied();
+        self
+    }
+
+    /// Notes the name of each light's image.
+    pub fn with_images(mut self, paths: &[PathBuf]) -> Self {
+        for (light, path) in self.lights.iter_mut().zip(paths) {
+            light.image = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        }
+        self
+    }
+
     /// Writes `lights.toml`.
     pub fn write(&self, path: &Path) -> Result<(), IoError> {
         let text = toml::to_string(self)
@@ -134,8 +152,13 @@ impl Calibration {
     /// A missing or malformed file, no light, a direction without length or an intensity that is
     /// not positive.
     pub fn read(path: &Path) -> Result<Self, IoError> {
-        let mut read: Self = toml::from_str(&read_text(path)?)
-            .map_err(|e| IoError::unsuitable(path, e.to_string()))?;
+        let mut read: Self = read_toml(path).map_err(|error| match error {
+            ConfigError::Io(error) => error,
+            ConfigError::Invalid { line, reason, .. } => {
+                IoError::unsuitable(path, format!("line {line}: {reason}"))
+            }
+            ConfigError::Impossible { reason, .. } => IoError::unsuitable(path, reason),
+        })?;
         if read.lights.is_empty() {
             return Err(IoError::unsuitable(path, "holds no [[lights]]; calibrate again"));
         }
@@ -177,36 +200,53 @@ fn unit(v: [f32; 3]) -> Option<[f32; 3]> {
     (length > 0.0 && length.is_finite()).then(|| v.map(|c| c / length))
 }
 
-/// Reads directions from text, `x y z` one light a line; lines that are empty or begin with `#`
-/// are passed over, and so is a first line that holds nothing but the number of lights.
+/// Reads directions: those of a `lights.toml`, or text, `x y z` one light a line. Lines that are
+/// empty or begin with `#` are passed over, and so is a first line that holds nothing but the number
+/// of lights; three lines of more than three numbers are x, y and z of the lights.
 ///
 /// # Errors
 /// A missing file, a line that is not three numbers, or a direction without length.
 pub fn read_directions(path: &Path) -> Result<Vec<Vec3>, CalibrateError> {
+    if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("toml")) {
+        return Ok(Calibration::read(path)?.lights().directions);
+    }
+    let unsuitable = |reason: String| CalibrateError::from(IoError::unsuitable(path, reason));
     let text = read_text(path)?;
-    let mut directions = Vec::new();
+    let mut rows: Vec<(usize, Vec<f32>)> = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let numbers: Option<Vec<f32>> = line
+        let numbers = line
             .split(|c: char| c.is_whitespace() || c == ',')
             .filter(|word| !word.is_empty())
             .map(|word| word.parse().ok())
-            .collect();
-        match numbers.as_deref() {
-            Some([_]) if directions.is_empty() => {}
-            Some(&[x, y, z]) if unit([x, y, z]).is_some() => {
-                directions.push(Vec3::new(x, y, z).normalize());
-            }
-            _ => {
-                let reason = format!("line {}: `{line}` is not a direction `x y z`", index + 1);
-                return Err(IoError::unsuitable(path, reason).into());
-            }
-        }
+            .collect::<Option<Vec<f32>>>();
+        let line = index + 1;
+        let numbers = numbers.ok_or_else(|| {
+            unsuitable(format!("line {line} is not a direction `x y z`; give one light a line"))
+        })?;
+        rows.push((line, numbers));
     }
-    Ok(directions)
+    if rows.first().is_some_and(|(_, numbers)| numbers.len() == 1) {
+        rows.remove(0);
+    }
+    if let [(line, x), (_, y), (_, z)] = rows.as_slice()
+        && x.len() > 3
+        && [y.len(), z.len()] == [x.len(); 2]
+    {
+        let columns = (0..x.len()).map(|i| (*line, vec![x[i], y[i], z[i]]));
+        rows = columns.collect();
+    }
+    rows.into_iter()
+        .map(|(line, numbers)| match *numbers.as_slice() {
+            [x, y, z] if unit([x, y, z]).is_some() => Ok(Vec3::new(x, y, z).normalize()),
+            _ => Err(unsuitable(format!(
+                "line {line} is not a direction `x y z`; give one light a line"
+            ))),
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -218,6 +258,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lights.toml");
         let light = |x: f32, position_mm| CalibratedLight {
+            image: None,
             direction: [x, 0.0, (1.0 - x * x).sqrt()],
             intensity: 1.25,
             uncertainty_deg: Some(0.5),

@@ -139,6 +139,15 @@ fn resolve(
     let size = images.iter().find_map(|image| image_size(image).ok()).unwrap_or(Size::new(1, 1));
     let camera = file.camera.as_ref().map(|camera| camera.resolve(size)).transpose()?;
 
+    if file.subject_distance_mm.is_some_and(|mm| !(1.0..1e7).contains(&mm)) {
+        return Err("has a subject_distance_mm that is no distance in millimetres".into());
+    }
+    let ambient = file.ambient.as_ref().map(|name| folder.join(name));
+    if let Some(light) = ambient.as_ref().and_then(|a| images.iter().position(|i| i == a)) {
+        let name = name_of(light, &file.lights[light]);
+        return Err(format!("names the ambient frame as {name} too; it shows no lamp"));
+    }
+
     let rgb = intensities(&file.lights)?;
     // A grey intensity is the light's strength, a colour what the channels are divided by.
     let coloured = rgb.iter().any(|[r, g, b]| r != g || g != b);
@@ -167,7 +176,7 @@ fn resolve(
         images,
         labels: known_labels(file.labels)?,
         rig: Rig {
-            ambient: file.ambient.map(|name| folder.join(name)),
+            ambient,
             mask: file.mask.map(|name| folder.join(name)),
             camera,
             near,
@@ -191,7 +200,7 @@ impl CameraToml {
         };
         let focal_px = focal
             .filter(|focal| focal.iter().all(|&f| f > 1.0))
-            .ok_or("camera.focal_px is not one or two focal lengths in pixels, above 1")?;
+            .ok_or("camera.focal_px is not one or two focal lengths of 1 to 1e12 pixels")?;
         let middle = [size.width, size.height].map(|length| (length as f64 - 1.0) / 2.0);
         let centre_px = match &self.centre_px {
             None => middle,
@@ -226,7 +235,7 @@ fn places(lights: &[LightToml]) -> Result<Places, String> {
             (Some(direction), None, None) => {
                 let direction = direction.exactly().and_then(unit);
                 distant.push(direction.ok_or_else(|| {
-                    format!("the direction of {name} is not [x, y, z] with a length above 0")
+                    format!("the direction of {name} is not [x, y, z] of usable numbers, not all 0")
                 })?);
             }
             (None, Some(angles), None) => {

@@ -164,7 +164,7 @@ pub(super) fn has_extension(path: &Path, extensions: &[&str]) -> bool {
 }
 
 /// Orders names as people count: `im2` before `im10`.
-pub(super) fn natural_order(a: &str, b: &str) -> Ordering {
+pub fn natural_order(a: &str, b: &str) -> Ordering {
     let (mut rest_a, mut rest_b) = (a, b);
     loop {
         let (digits_a, digits_b) = (leading_digits(rest_a), leading_digits(rest_b));

@@ -10,6 +10,7 @@ use super::psm_images::read_counted_lights;
 use super::yaleb::light_in_name;
 use super::{CaptureError, folders};
 use crate::calibrate::{CalibratedLight, Calibration};
+use crate::geometry::Camera;
 use crate::io::{IoError, write_atomically};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,14 @@ use std::path::{Path, PathBuf};
 pub struct InitOptions {
     /// Replace a `capture.toml` that is there.
     pub force: bool,
+}
+
+/// A `capture.toml` to start from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InitialCapture {
+    pub path: PathBuf,
+    /// The file whose lights it took; without one, directions are to be filled in.
+    pub lights_from: Option<String>,
 }
 
 /// Where a light is, as the file it came from says it.
@@ -39,6 +48,9 @@ struct Light {
 struct Imported {
     lights: Vec<Light>,
     from: String,
+    /// Of a calibration that knows them.
+    camera: Option<Camera>,
+    subject_distance_mm: Option<f32>,
 }
 
 /// Writes `folder/capture.toml`: one entry for each image in natural order (`im2` before `im10`).
@@ -55,7 +67,7 @@ struct Imported {
 /// # Errors
 /// A folder that is missing, has fewer than three images, or has a `capture.toml` already and
 /// `force` is not set; a light file that is damaged or does not fit the images.
-pub fn init_capture(folder: &Path, options: InitOptions) -> Result<PathBuf, CaptureError> {
+pub fn init_capture(folder: &Path, options: InitOptions) -> Result<InitialCapture, CaptureError> {
     if folder.is_file() {
         return Err(IoError::NotAFolder(folder.to_path_buf()).into());
     }
@@ -76,9 +88,9 @@ pub fn init_capture(folder: &Path, options: InitOptions) -> Result<PathBuf, Capt
             format!("holds {} images; photometric stereo needs at least 3", lights.len()),
         ));
     }
-    let text = compose(&listing, lights, imported.as_ref().map(|imported| imported.from.as_str()))?;
+    let text = compose(&listing, lights, imported.as_ref())?;
     write_atomically(&path, |out| out.write_all(text.as_bytes()))?;
-    Ok(path)
+    Ok(InitialCapture { path, lights_from: imported.map(|imported| imported.from) })
 }
 
 fn unknown(path: &Path) -> Light {
@@ -93,9 +105,15 @@ fn is_aside(path: &Path) -> bool {
 }
 
 fn import(listing: &Listing, images: &[&PathBuf]) -> Result<Option<Imported>, CaptureError> {
-    let imported = |lights, path: &Path| Some(Imported { lights, from: file_name(path) });
+    let imported = |lights, path: &Path| {
+        Some(Imported { lights, from: file_name(path), camera: None, subject_distance_mm: None })
+    };
     if let Some(path) = listing.file("lights.toml") {
-        return Ok(imported(import_calibration(path, images)?, path));
+        let calibration = Calibration::read(path)?;
+        let (camera, subject_distance_mm) = (calibration.camera, calibration.subject_distance_mm);
+        let lights = import_calibration(path, calibration, images)?;
+        let from = file_name(path);
+        return Ok(Some(Imported { lights, from, camera, subject_distance_mm }));
     }
     if let Some(path) = listing.files.iter().find(|path| is_light_file(path)) {
         return Ok(imported(import_angles(path, images)?, path));
@@ -131,7 +149,8 @@ fn import(listing: &Listing, images: &[&PathBuf]) -> Result<Option<Imported>, Ca
         })
         .collect();
     let from = "the images' names".to_string();
-    Ok((named.len() >= 3).then_some(Imported { lights: named, from }))
+    let (camera, subject_distance_mm) = (None, None);
+    Ok((named.len() >= 3).then_some(Imported { lights: named, from, camera, subject_distance_mm }))
 }
 
 /// The f64 that prints like the f32.
@@ -144,8 +163,12 @@ fn in_order(images: &[&PathBuf], places: impl Iterator<Item = Place>) -> Vec<Lig
     images.iter().zip(places).map(light).collect()
 }
 
-fn import_calibration(path: &Path, images: &[&PathBuf]) -> Result<Vec<Light>, CaptureError> {
-    let calibrated = Calibration::read(path)?.lights;
+fn import_calibration(
+    path: &Path,
+    calibration: Calibration,
+    images: &[&PathBuf],
+) -> Result<Vec<Light>, CaptureError> {
+    let calibrated = calibration.lights;
     same_count(path, (calibrated.len(), "lights"), (images.len(), "images beside it"))?;
     let light = |(image, light): (&&PathBuf, CalibratedLight)| Light {
         place: match light.position_mm {
@@ -216,7 +239,7 @@ fn import_directions(
 fn compose(
     listing: &Listing,
     lights: &[Light],
-    from: Option<&str>,
+    imported: Option<&Imported>,
 ) -> Result<String, CaptureError> {
     let quoted = |text: &str| toml::Value::String(text.to_string()).to_string();
     let file = |stems: &[&str], key: &str, example: &str| -> Result<String, CaptureError> {
@@ -227,6 +250,16 @@ fn compose(
     };
     let ambient = file(&["ambient", "dark"], "ambient", "ambient.png")?;
     let mask = file(&["mask"], "mask", "mask.png")?;
+    let distance = match imported.and_then(|imported| imported.subject_distance_mm) {
+        Some(distance) => format!("subject_distance_mm = {distance:?}"),
+        None => "# subject_distance_mm = 1200.0".into(),
+    };
+    let camera = match imported.and_then(|imported| imported.camera) {
+        Some(Camera { focal_px, centre_px }) => {
+            format!("camera = {{ focal_px = {focal_px:?}, centre_px = {centre_px:?} }}")
+        }
+        None => "# camera = { focal_px = 2800.0 }".into(),
+    };
     let mut text = format!(
         "# What the images of this folder show and how they were lit; docs/capture-format.md\n\
          # explains every key. Directions point from the subject to the light: x right, y up, z to\n\
@@ -245,11 +278,11 @@ fn compose(
          {mask}\n\
          \n\
          # For lamps given by position_mm.\n\
-         # subject_distance_mm = 1200.0\n\
-         # camera = {{ focal_px = 2800.0 }}\n\
+         {distance}\n\
+         {camera}\n\
          \n"
     );
-    text += &match from {
+    text += &match imported.map(|imported| &imported.from) {
         Some(from) => format!("# The lights were taken from {from}.\n"),
         None => "# Give each light one of\n\
                  #   direction = [x, y, z]\n\

@@ -3,6 +3,7 @@
 
 use crate::io::Photo;
 use crate::maps::{Mask, Pixels};
+use crate::order_statistics::quantile_of_defined;
 
 /// An image whose 99.9th percentile is at or below this share of the range holds no light.
 const BLACK_LEVEL: f32 = 0.008;
@@ -10,6 +11,8 @@ const BLACK_LEVEL: f32 = 0.008;
 const LIT_SHARE: f64 = 0.001;
 /// An image with more than this share of pixels at the clipping level holds no shading.
 const SATURATED_SHARE: f64 = 0.5;
+/// Float values so many times above that percentile are no light of a subject.
+const HOT: f32 = 10.0;
 /// Bits of the coarsest sensor whose values are worth 16-bit files.
 const FEWEST_BITS: u32 = 10;
 
@@ -100,6 +103,9 @@ fn float_range(planes: &[&[f32]]) -> Range {
     // NaN loses.
     let greatest = planes.iter().flat_map(|plane| plane.iter()).copied().fold(0.0, f32::max);
     let values = || planes.iter().flat_map(|plane| plane.iter().copied());
+    // A few hot pixels are not the measure of the others.
+    let bright = quantile_of_defined(values(), 1.0 - LIT_SHARE).unwrap_or(0.0);
+    let greatest = if bright > 0.0 { greatest.min(HOT * bright) } else { greatest };
     let clips = greatest == 1.0 && piles_up(values(), 1.0, 1.0 / 256.0);
     Range {
         clip: if clips { 1.0 } else { f32::MAX },

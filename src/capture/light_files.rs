@@ -2,7 +2,7 @@
 
 use super::CaptureError;
 use crate::geometry::Vec3;
-use crate::io::{IoError, read_text};
+use crate::io::read_text_of;
 use std::path::Path;
 
 /// A text file with lights is a few kilobytes; beyond this it is something else.
@@ -10,11 +10,7 @@ const MAX_BYTES: u64 = 4 << 20;
 
 /// Reads a text file that describes lights or images.
 pub(super) fn read_small_text(path: &Path) -> Result<String, CaptureError> {
-    let length = path.metadata().map_err(|e| IoError::from_system(path, e))?.len();
-    if length > MAX_BYTES {
-        return Err(CaptureError::malformed(path, "is larger than 4 MiB; this is no light file"));
-    }
-    let text = read_text(path)?;
+    let text = read_text_of(path, MAX_BYTES)?;
     Ok(text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), str::to_string))
 }
 
@@ -35,7 +31,7 @@ pub(super) fn parse_number(path: &Path, line: usize, field: &str) -> Result<f64,
         Ok(value) if value.abs() < 1e15 => Ok(value),
         _ => {
             let field: String = field.chars().take(40).collect();
-            let reason = format!("line {line}: `{field}` is not a usable number");
+            let reason = format!("line {line}: `{field}` is not a usable number; mend that line");
             Err(CaptureError::malformed(path, reason))
         }
     }
@@ -81,7 +77,9 @@ pub(super) fn rgb_intensity(values: &[f64]) -> Result<[f32; 3], String> {
         _ => return Err(format!("{} intensities; give one, or R, G and B", values.len())),
     };
     match rgb.iter().find(|e| !(1e-6..1e12).contains(*e)) {
-        Some(e) => Err(format!("the intensity {e} is not above zero; give one that is")),
+        Some(e) => {
+            Err(format!("the intensity {e:e} is not within 1e-6 and 1e12; give one that is"))
+        }
         None => Ok(rgb.map(|e| e as f32)),
     }
 }

@@ -21,7 +21,8 @@ mod psm_images;
 mod yaleb;
 
 pub use capture_toml::CAPTURE_FILE;
-pub use init::{InitOptions, init_capture};
+pub use folders::natural_order;
+pub use init::{InitOptions, InitialCapture, init_capture};
 pub use labels::{LABEL_COLUMNS, Labels, read_label_table};
 pub use layout::{DetectedLayout, Layout, detect_layout};
 pub use load::read_images;
@@ -149,7 +150,10 @@ impl CaptureSource {
         let lights = &self.lights.directions;
         // NaN is in no range.
         if let Some(bad) = lights.iter().position(|l| !(0.999..1.001).contains(&l.norm())) {
-            return Err(malformed(format!("{} has no direction; give it", name(bad))));
+            return Err(malformed(format!(
+                "{} has no direction from the subject, or stands in its place; mend it",
+                name(bad)
+            )));
         }
         let behind: Vec<String> =
             (0..lights.len()).filter(|&i| lights[i].z <= 0.0).map(name).collect();

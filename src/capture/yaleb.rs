@@ -118,6 +118,8 @@ pub(super) fn find(root: &Path, recipe: &YaleBRecipe) -> Result<Inventory, Captu
                     .enumerate()
                     .map(|(number, hand)| (format!("t{number:02}"), true, hand)),
             );
+        // A fact of the person, told with the first of the sessions.
+        let mut gaps = Some(gaps).filter(|&gaps| gaps > 0);
         for (session, training_only, hand) in sessions {
             let directions =
                 hand.iter().map(|l| light_from_yaleb_angles(l.azimuth_deg, l.elevation_deg));
@@ -125,8 +127,11 @@ pub(super) fn find(root: &Path, recipe: &YaleBRecipe) -> Result<Inventory, Captu
             inventory.captures.push(CaptureSource {
                 images: hand.into_iter().map(|l| l.path.clone()).collect(),
                 training_only,
-                warnings: (gaps > 0)
-                    .then(|| format!("{gaps} of {LIGHTS_PER_PERSON} lights are missing for {id}"))
+                warnings: gaps
+                    .take()
+                    .map(|gaps| {
+                        format!("{gaps} of {LIGHTS_PER_PERSON} lights are missing for {id}")
+                    })
                     .into_iter()
                     .collect(),
                 ..CaptureSource::new(id.clone(), session, &person_folder, lights)

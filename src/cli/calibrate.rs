@@ -27,7 +27,7 @@ pub(super) enum CalibrateCommand {
         #[arg(long, value_name = "MM", value_parser = parse_positive)]
         radius_mm: Option<f64>,
         /// Distance of the subject from the camera [default: the mean of the spheres']
-        #[arg(long, value_name = "MM")]
+        #[arg(long, value_name = "MM", value_parser = parse_distance)]
         subject_distance_mm: Option<f32>,
     },
     /// Light directions and intensities from a matte sphere of one albedo
@@ -47,8 +47,8 @@ pub(super) enum CalibrateCommand {
     FlatField {
         #[command(flatten)]
         files: Files,
-        /// Directions, x y z one light a line
-        #[arg(long, value_name = "TXT")]
+        /// Directions, x y z one light a line, or a lights.toml
+        #[arg(long, value_name = "FILE")]
         directions: PathBuf,
         /// White where the card is [default: everywhere]
         #[arg(long)]
@@ -64,8 +64,8 @@ pub(super) enum CalibrateCommand {
     Subject {
         #[command(flatten)]
         files: Files,
-        /// Directions, x y z one light a line
-        #[arg(long, value_name = "TXT")]
+        /// Directions, x y z one light a line, or a lights.toml
+        #[arg(long, value_name = "FILE")]
         directions: PathBuf,
         /// White where the subject is [default: what the lamps light]
         #[arg(long)]
@@ -75,6 +75,7 @@ pub(super) enum CalibrateCommand {
     ///
     /// Images alone leave the bas-relief ambiguity open; a face's symmetry and relief close it.
     /// What stays open is printed as the uncertainty of each light.
+    /// At least four images, better sixteen or more.
     #[command(after_help = "Example: lumiface calibrate face shots/*.png --out lights.toml")]
     Face {
         #[command(flatten)]
@@ -87,13 +88,15 @@ pub(super) enum CalibrateCommand {
 
 #[derive(clap::Args)]
 pub(super) struct Files {
-    /// One image per light, in their order
+    /// One image per light, in their order; as the shell's `*` lists them they are taken in natural
+    /// order (im2 before im10), and a file that is also a --mask is left out
     #[arg(required = true)]
     images: Vec<PathBuf>,
     /// How file values stand to light: by-format (JPEG sRGB, others linear), linear or srgb
     #[arg(long, default_value = "by-format")]
     transfer: Transfer,
-    /// Text file with the camera's 3×3 matrix K in pixels [default: parallel view]
+    /// Text file with the camera's matrix K in pixels, row by row: fx 0 cx, 0 fy cy, 0 0 1; the
+    /// centre of the upper left pixel is (0, 0) [default: parallel view]
     #[arg(long, value_name = "TXT")]
     camera: Option<PathBuf>,
     /// .toml for everything, .txt for directions alone
@@ -138,6 +141,14 @@ fn parse_positive(text: &str) -> Result<f64, String> {
     }
 }
 
+/// From a centimetre to a hundred metres.
+fn parse_distance(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(value) if (10.0..=1e5).contains(&value) => Ok(value),
+        _ => Err("a distance of 10 to 100000 mm".into()),
+    }
+}
+
 fn parse_circle(text: &str) -> Result<Circle, String> {
     let [column, row, radius] = parse_three(text)?;
     if radius > 0.0 { Ok(Circle { column, row, radius }) } else { Err("a radius above 0".into()) }
@@ -152,6 +163,12 @@ pub(super) fn run(command: CalibrateCommand) -> anyhow::Result<u8> {
     let (files, target) = match command {
         CalibrateCommand::Chrome { files, spheres, radius_mm, subject_distance_mm } => {
             let spheres = spheres.outlines();
+            if spheres.len() == 1 && (radius_mm.is_some() || subject_distance_mm.is_some()) {
+                super::wrong_usage(
+                    "one sphere gives directions alone; leave --radius-mm and \
+                     --subject-distance-mm out, or give a second sphere",
+                );
+            }
             (files, CalibrationTarget::ChromeSpheres { spheres, radius_mm, subject_distance_mm })
         }
         CalibrateCommand::Matte { files, spheres } => {

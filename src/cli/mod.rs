@@ -308,8 +308,8 @@ fn run_preprocess(arguments: PreprocessArguments) -> anyhow::Result<u8> {
     }
     if summary.with_warnings > 0 {
         tell!(
-            "{} of them have warnings; `lumiface inspect {}` shows them with their remedies",
-            summary.with_warnings,
+            "{} with warnings; `lumiface inspect {}` shows them with their remedies",
+            counted(summary.with_warnings, "capture"),
             out.display()
         );
     }
@@ -401,7 +401,7 @@ fn report_problems(problems: &[String], list: Option<&Path>) -> u8 {
     if problems.is_empty() {
         return OK;
     }
-    tell!("{} problems:", problems.len());
+    tell!("{}:", counted(problems.len(), "problem"));
     for problem in problems.iter().take(LISTED) {
         tell!("  {problem}");
     }

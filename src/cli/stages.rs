@@ -1,6 +1,6 @@
 //! Commands that run one stage alone, on other people's files as on ours.
 
-use super::{OK, say};
+use super::{OK, report_problems, say, tell};
 use crate::capture::{InitOptions, init_capture};
 use crate::geometry::Vec3;
 use crate::integrate::BilateralOptions;
@@ -31,7 +31,7 @@ pub(super) struct IntegrateArguments {
     #[arg(long, default_value = "poisson")]
     integrator: Integrator,
     /// How sharply the bilateral integrator tells a discontinuity from a slope
-    #[arg(long, value_name = "K", default_value_t = BilateralOptions::default().k, value_parser = parse_stiffness)]
+    #[arg(long, value_name = "K", default_value_t = BilateralOptions::default().k, value_parser = parse_stiffness, allow_hyphen_values = true)]
     stiffness: f32,
     /// The second component points down, as in DirectX's and OpenCV's normal maps
     #[arg(long)]
@@ -72,8 +72,8 @@ pub(super) struct RelightArguments {
     /// Azimuth,elevation in degrees (to the image's right, up), or x,y,z toward the light
     #[arg(long, value_name = "A,E|X,Y,Z", value_parser = parse_light, allow_hyphen_values = true)]
     light: Vec3,
-    /// Light from everywhere, as a share of the lamp's
-    #[arg(long, default_value_t = 0.0, value_parser = parse_share)]
+    /// Light from everywhere, as a share of the lamp's, 0 to 10
+    #[arg(long, default_value_t = 0.0, value_parser = parse_share, allow_hyphen_values = true)]
     ambient: f32,
     /// Let the surface throw shadows on itself, by its depth
     #[arg(long)]
@@ -133,15 +133,15 @@ pub(super) struct InspectArguments {
     #[arg(long)]
     out: Option<PathBuf>,
     /// Captures shown with all their pictures, the worst first
-    #[arg(long, value_name = "N", default_value_t = 24)]
+    #[arg(long, value_name = "N", default_value_t = 24, allow_hyphen_values = true)]
     details: usize,
 }
 
 pub(super) fn run_inspect(arguments: InspectArguments) -> anyhow::Result<u8> {
     let out = arguments.out.unwrap_or_else(|| arguments.maps.join("inspect.html"));
-    inspect(&arguments.maps, arguments.details, &out)?;
+    let unreadable = inspect(&arguments.maps, arguments.details, &out)?;
     say!("{}", out.display());
-    Ok(OK)
+    Ok(report_problems(&unreadable, None))
 }
 
 #[derive(clap::Args)]
@@ -178,7 +178,11 @@ pub(super) enum CaptureCommand {
 
 pub(super) fn run_capture(command: CaptureCommand) -> anyhow::Result<u8> {
     let CaptureCommand::Init { folder, force } = command;
-    let path = init_capture(&folder, InitOptions { force })?;
-    say!("{}", path.display());
+    let written = init_capture(&folder, InitOptions { force })?;
+    match &written.lights_from {
+        Some(file) => tell!("lights taken from {file}"),
+        None => tell!("no light file was found; give each light its place in the file"),
+    }
+    say!("{}", written.path.display());
     Ok(OK)
 }

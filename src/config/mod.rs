@@ -1,6 +1,6 @@
 //! Configuration files: TOML, every key known, mistakes named with the nearest known key.
 
-use crate::io::{IoError, read_text};
+use crate::io::{IoError, read_text_of};
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 
@@ -15,9 +15,12 @@ pub enum ConfigError {
     Impossible { path: PathBuf, reason: String },
 }
 
+/// No configuration is longer; a parser takes several times as much memory.
+const MAX_BYTES: u64 = 16 << 20;
+
 /// Reads a TOML file into a type that refuses unknown keys.
 pub fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
-    let text = read_text(path)?;
+    let text = read_text_of(path, MAX_BYTES)?;
     toml::from_str(&text).map_err(|error| ConfigError::Invalid {
         path: path.to_path_buf(),
         line: error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1),

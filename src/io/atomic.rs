@@ -35,8 +35,13 @@ pub fn write_atomically(
     let folder = parent_of(path);
     let fail = |e| IoError::from_system(path, e);
     fs::create_dir_all(folder).map_err(fail)?;
-    let file =
-        tempfile::Builder::new().prefix(TEMPORARY_PREFIX).tempfile_in(folder).map_err(fail)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let prefix = format!("{TEMPORARY_PREFIX}{name}-");
+    sweep_files(folder, &prefix);
+    let file = tempfile::Builder::new().prefix(&prefix).tempfile_in(folder).map_err(fail)?;
+    // Held until the rename, so that no other writer takes it for what a kill left. File systems
+    // without locks do without.
+    let _ = file.as_file().try_lock();
     let mut buffered = BufWriter::new(file);
     write(&mut buffered).map_err(fail)?;
     let file = buffered.into_inner().map_err(|e| fail(e.into_error()))?;
@@ -50,6 +55,19 @@ pub fn write_atomically(
     file.persist(path).map_err(|e| fail(e.error))?;
     sync_folder(folder);
     Ok(())
+}
+
+/// Removes what killed writers of one file left beside it.
+fn sweep_files(folder: &Path, prefix: &str) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.filter_map(Result::ok) {
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
+            let unheld = fs::File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
+            if unheld {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
 }
 
 /// A folder filled under a temporary name and renamed into place when complete.
@@ -238,6 +256,19 @@ mod tests {
             fs::read_dir(&target).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names, ["a"]);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_goes_with_the_next_write_and_a_living_ones_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at(".lumiface-tmp-a.obj-x1y2"), "half").unwrap();
+        fs::write(at(".lumiface-tmp-b.obj-x1y2"), "another file's").unwrap();
+        let living = fs::File::create(at(".lumiface-tmp-a.obj-z3")).unwrap();
+        living.try_lock().unwrap();
+        write_atomically(&at("a.obj"), |out| out.write_all(b"whole")).unwrap();
+        assert!(!at(".lumiface-tmp-a.obj-x1y2").exists());
+        assert!(at(".lumiface-tmp-a.obj-z3").exists() && at(".lumiface-tmp-b.obj-x1y2").exists());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! on damage they did not foresee. So every decoder is told how much it may allocate, the file is
 //! read once, and a panic becomes an error like any other.
 
-use super::IoError;
+use super::{IoError, read_regular_file};
 use image::{DynamicImage, ImageError, ImageFormat, ImageReader, Limits};
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,11 +17,7 @@ pub(super) const MAX_BYTES: usize = 512 << 20;
 
 /// Reads a file that is no longer than any image within the limits could be.
 pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, IoError> {
-    let length = path.metadata().map_err(|e| IoError::from_system(path, e))?.len();
-    if length > 2 * MAX_BYTES as u64 {
-        return Err(IoError::unsuitable(path, "is larger than 1 GiB; crop or split it"));
-    }
-    std::fs::read(path).map_err(|e| IoError::from_system(path, e))
+    read_regular_file(path, 2 * MAX_BYTES as u64)
 }
 
 /// The format by content; by extension for those without a signature (TGA).

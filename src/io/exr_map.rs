@@ -5,8 +5,8 @@
 //! module open.
 
 use super::decode::{MAX_BYTES, MAX_SIDE, read_bytes, without_panic};
-use super::{IoError, write_atomically};
-use crate::maps::{Albedo, NormalMap, Plane, Size};
+use super::{IoError, Transfer, read_photo, write_atomically};
+use crate::maps::{Albedo, NormalMap, Pixels, Plane, Size};
 use exr::meta::MetaData;
 use exr::prelude::*;
 use std::io::Cursor;
@@ -177,15 +177,29 @@ pub fn read_rgb(path: &Path) -> std::result::Result<[Plane<f32>; 3], IoError> {
     Ok(channels.map(|values| Plane::new(size, values)))
 }
 
-/// Reads an albedo in grey (channel Y) or colour (R, G, B).
+/// Reads an albedo in grey (EXR channel Y) or colour (R, G, B), or any image as linear values.
 ///
 /// # Errors
-/// A missing or undecodable file, or one with neither.
+/// A missing or undecodable file, or an EXR with neither.
 pub fn read_albedo(path: &Path) -> std::result::Result<Albedo, IoError> {
-    match read_plane(path) {
-        Ok(grey) => Ok(Albedo::Grey(grey)),
-        // What the colour reader says holds for a file that is no EXR at all, too.
-        Err(_) => read_rgb(path).map(Albedo::Rgb),
+    if !path.extension().is_some_and(|e| e.eq_ignore_ascii_case("exr")) {
+        let photo = read_photo(path, Transfer::ByFormat)?;
+        let shares = |pixels: &Pixels| {
+            let unit = 1.0 / pixels.full_scale();
+            Plane::new(photo.size, (0..pixels.len()).map(|i| unit * pixels.get(i)).collect())
+        };
+        return Ok(match &photo.colour {
+            Some(channels) => Albedo::Rgb(channels.each_ref().map(shares)),
+            None => Albedo::Grey(shares(&photo.grey)),
+        });
+    }
+    match (read_plane(path), read_rgb(path)) {
+        (Ok(grey), _) => Ok(Albedo::Grey(grey)),
+        (_, Ok(rgb)) => Ok(Albedo::Rgb(rgb)),
+        (Err(IoError::Unsuitable { .. }), Err(IoError::Unsuitable { .. })) => {
+            Err(IoError::unsuitable(path, "has neither a channel Y nor R, G and B; give an albedo"))
+        }
+        (Err(error), _) => Err(error),
     }
 }
 

@@ -82,8 +82,32 @@ pub fn remove_file(path: &Path) -> Result<(), IoError> {
     }
 }
 
+/// Most bytes of a text file: a manifest of some hundred thousand captures.
+const MAX_TEXT_BYTES: u64 = 1 << 30;
+
+/// Reads a file whole, unless it is longer than `most` bytes or none that ends (a pipe, a device).
+fn read_regular_file(path: &Path, most: u64) -> Result<Vec<u8>, IoError> {
+    let metadata = path.metadata().map_err(|e| IoError::from_system(path, e))?;
+    if metadata.is_dir() {
+        return Err(IoError::NotAFile(path.to_path_buf()));
+    }
+    if !metadata.is_file() {
+        return Err(IoError::unsuitable(path, "is no regular file; copy it to one"));
+    }
+    if metadata.len() > most {
+        let reason = format!("is larger than {} MiB; is it the right file?", most >> 20);
+        return Err(IoError::unsuitable(path, reason));
+    }
+    std::fs::read(path).map_err(|e| IoError::from_system(path, e))
+}
+
+/// Reads a UTF-8 text file of at most `most` bytes.
+pub fn read_text_of(path: &Path, most: u64) -> Result<String, IoError> {
+    let bytes = read_regular_file(path, most)?;
+    String::from_utf8(bytes).map_err(|_| IoError::unsuitable(path, "is not UTF-8 text"))
+}
+
 /// Reads a whole UTF-8 text file.
 pub fn read_text(path: &Path) -> Result<String, IoError> {
-    let bytes = std::fs::read(path).map_err(|e| IoError::from_system(path, e))?;
-    String::from_utf8(bytes).map_err(|_| IoError::unsuitable(path, "is not UTF-8 text"))
+    read_text_of(path, MAX_TEXT_BYTES)
 }

@@ -64,7 +64,7 @@ pub fn read_normal_image(path: &Path, y_axis: YAxis) -> Result<NormalMap, IoErro
             "holds no unit normals; give an EXR with n_x, n_y, n_z in R, G, B or an image with (n + 1) / 2",
         ));
     }
-    if 2 * normals.z().iter().filter(|z| **z <= 0.0).count() > defined {
+    if 2 * normals.z().iter().filter(|z| **z < 0.0).count() > defined {
         return Err(IoError::unsuitable(
             path,
             "has normals that face away from the camera; its third component must point to the camera",

@@ -2,14 +2,14 @@
 
 use super::{StageError, check_output};
 use crate::calibrate::{
-    Calibration, ChromeSphere, Circle, FacePrior, Outline, chrome_sphere,
+    CalibrateError, Calibration, ChromeSphere, Circle, FacePrior, Outline, chrome_sphere,
     intensities_from_flat_field, intensities_from_subject, matte_sphere, near_lights,
     read_directions, uncalibrated,
 };
-use crate::capture::read_images;
+use crate::capture::{natural_order, read_images};
 use crate::geometry::{Camera, Vec3};
 use crate::io::{Transfer, read_camera, read_mask};
-use crate::maps::{ImageStack, Mask};
+use crate::maps::{ImageStack, Mask, Size};
 use crate::stereo::foreground_mask;
 use std::path::{Path, PathBuf};
 
@@ -43,20 +43,23 @@ pub enum CalibrationTarget {
 }
 
 impl CalibrationTarget {
+    fn masks(&self) -> Vec<&PathBuf> {
+        match self {
+            Self::ChromeSpheres { spheres, .. } => {
+                spheres.iter().filter_map(SphereOutline::mask).collect()
+            }
+            _ => self.only_mask().into_iter().collect(),
+        }
+    }
+
     /// The mask, unless there are several.
     fn only_mask(&self) -> Option<&PathBuf> {
-        fn of_outline(outline: &SphereOutline) -> Option<&PathBuf> {
-            match outline {
-                SphereOutline::Mask(path) => Some(path),
-                SphereOutline::Circle(_) => None,
-            }
-        }
         match self {
             Self::ChromeSpheres { spheres, .. } => match spheres.as_slice() {
-                [sphere] => of_outline(sphere),
+                [sphere] => sphere.mask(),
                 _ => None,
             },
-            Self::MatteSphere { sphere } => of_outline(sphere),
+            Self::MatteSphere { sphere } => sphere.mask(),
             Self::FlatField { mask, .. } | Self::Subject { mask, .. } | Self::Face { mask } => {
                 mask.as_ref()
             }
@@ -69,6 +72,15 @@ impl CalibrationTarget {
 pub enum SphereOutline {
     Mask(PathBuf),
     Circle(Circle),
+}
+
+impl SphereOutline {
+    fn mask(&self) -> Option<&PathBuf> {
+        match self {
+            Self::Mask(path) => Some(path),
+            Self::Circle(_) => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -105,10 +117,13 @@ pub fn calibrate(options: &CalibrateOptions) -> Result<Calibration, StageError> 
     };
     let inputs = options.images.iter().chain(&options.camera).chain(directions);
     check_output(&options.out, inputs.map(PathBuf::as_path))?;
-    let images = read_images(&options.images, options.transfer)?;
+    check_replaces_lights(&options.out, plain_text)?;
+    let paths = light_images(options);
+    let images = read_images(&paths, options.transfer)?;
     let camera = options.camera.as_ref().map(|path| read_camera(path)).transpose()?;
     let calibration = solve(&images, &options.target, camera.as_ref())
-        .map_err(|error| with_file(error, options))?;
+        .map_err(|error| with_file(error, &paths, &options.target))?
+        .with_images(&paths);
     if plain_text {
         calibration.write_directions(&options.out)?;
     } else {
@@ -117,12 +132,39 @@ pub fn calibrate(options: &CalibrateOptions) -> Result<Calibration, StageError> 
     Ok(calibration)
 }
 
+/// The images without masks that a `*` caught, in natural order where they come as the shell sorts
+/// them: `im10` before `im2` is nobody's order of lights.
+fn light_images(options: &CalibrateOptions) -> Vec<PathBuf> {
+    let masks: Vec<PathBuf> =
+        options.target.masks().into_iter().filter_map(|path| path.canonicalize().ok()).collect();
+    let is_mask = |path: &&PathBuf| path.canonicalize().is_ok_and(|path| masks.contains(&path));
+    let mut paths: Vec<PathBuf> =
+        options.images.iter().filter(|path| !is_mask(path)).cloned().collect();
+    if paths.is_sorted() {
+        paths.sort_by(|a, b| natural_order(&a.to_string_lossy(), &b.to_string_lossy()));
+    }
+    paths
+}
+
+/// Refuses to replace anything but an earlier calibration.
+fn check_replaces_lights(out: &Path, plain_text: bool) -> Result<(), StageError> {
+    let is_lights =
+        if plain_text { read_directions(out).is_ok() } else { Calibration::read(out).is_ok() };
+    if out.exists() && !is_lights {
+        return Err(StageError::Usage(format!(
+            "{}: is no calibration, so it is not replaced; choose another --out",
+            out.display()
+        )));
+    }
+    Ok(())
+}
+
 /// Names the file that is at fault, where it is one.
-fn with_file(error: StageError, options: &CalibrateOptions) -> StageError {
+fn with_file(error: StageError, images: &[PathBuf], target: &CalibrationTarget) -> StageError {
     let StageError::Calibrate(error) = error else { return error };
     let file = match error.image() {
-        Some(image) => options.images.get(image),
-        None => error.is_of_mask().then(|| options.target.only_mask()).flatten(),
+        Some(image) => images.get(image),
+        None => error.is_of_mask().then(|| target.only_mask()).flatten(),
     };
     match file {
         Some(path) => StageError::unusable(path, error.to_string()),
@@ -139,15 +181,17 @@ fn solve(
         CalibrationTarget::ChromeSpheres { spheres, radius_mm, subject_distance_mm } => {
             let spheres = spheres
                 .iter()
-                .map(|s| Ok(ChromeSphere { outline: outline(s)?, radius_mm: *radius_mm }))
+                .map(|s| {
+                    Ok(ChromeSphere { outline: outline(s, images.size)?, radius_mm: *radius_mm })
+                })
                 .collect::<Result<Vec<_>, StageError>>()?;
             match spheres.as_slice() {
-                [sphere] => chrome_sphere(images, sphere, camera)?,
+                [sphere] => chrome_sphere(images, sphere, camera)?.seen_by(camera),
                 several => near_lights(images, several, camera, *subject_distance_mm)?,
             }
         }
         CalibrationTarget::MatteSphere { sphere } => {
-            matte_sphere(images, &outline(sphere)?, camera)?
+            matte_sphere(images, &outline(sphere, images.size)?, camera)?.seen_by(camera)
         }
         CalibrationTarget::FlatField { directions, mask, normal } => {
             let mask = match mask {
@@ -167,9 +211,16 @@ fn solve(
     })
 }
 
-fn outline(sphere: &SphereOutline) -> Result<Outline, StageError> {
+fn outline(sphere: &SphereOutline, images: Size) -> Result<Outline, StageError> {
     Ok(match sphere {
-        SphereOutline::Mask(path) => Outline::from_mask(&read_mask(path)?)?,
+        SphereOutline::Mask(path) => {
+            let mask = read_mask(path)?;
+            if mask.size != images {
+                let error = CalibrateError::MaskSize { mask: mask.size, images };
+                return Err(StageError::unusable(path, error.to_string()));
+            }
+            Outline::from_mask(&mask)?
+        }
         SphereOutline::Circle(circle) => Outline::from_circle(*circle),
     })
 }

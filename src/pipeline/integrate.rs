@@ -114,6 +114,17 @@ impl OutputKind {
     }
 }
 
+/// Refuses another name than a mesh's.
+pub(super) fn check_mesh_name(path: &Path) -> Result<(), StageError> {
+    match OutputKind::of(path) {
+        Ok(OutputKind::Mesh) => Ok(()),
+        _ => Err(StageError::Usage(format!(
+            "{}: let the output end in .ply, .obj or .glb",
+            path.display()
+        ))),
+    }
+}
+
 /// A solved surface on its way to a file.
 pub(super) struct Surface<'a> {
     pub(super) normals: &'a NormalMap,

@@ -24,7 +24,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Raised whenever the same input gives other maps, so that old ones are made anew.
-const MAPS_VERSION: u32 = 2;
+const MAPS_VERSION: u32 = 3;
 pub(super) const RECORD_FILE: &str = "capture.json";
 const PROBLEMS_FILE: &str = "problems.txt";
 
@@ -51,8 +51,8 @@ pub struct PreprocessSummary {
     pub skipped: usize,
     /// Captures whose row in the manifest has warnings.
     pub with_warnings: usize,
-    /// Captures that the manifest listed before and that are not among those found now: their maps
-    /// stay where they are.
+    /// Captures that the manifest listed before and does not list now: their maps stay where they
+    /// are.
     pub unlisted: usize,
     /// Everything that was wrong, one line each.
     pub problems: Vec<String>,
@@ -143,8 +143,6 @@ pub fn preprocess(
     check_manifest_is_ours(&options.out)?;
     emit(Event::CapturesFound { total: inventory.captures.len() });
 
-    let inventory_names: BTreeSet<String> =
-        inventory.captures.iter().map(CaptureSource::name).collect();
     let outcomes: Vec<Outcome> = inventory
         .captures
         .par_iter()
@@ -186,17 +184,18 @@ pub fn preprocess(
         write_atomically(&list, |out| out.write_all(text.as_bytes()))?;
         summary.problem_list = Some(list);
     }
-    summary.unlisted = unlisted(&options.out, &inventory_names);
+    summary.unlisted = unlisted(&options.out, &rows);
     // Even an empty one: an older manifest would speak of captures that fail by now.
     Manifest { root: options.out.clone(), rows }.write()?;
     summary.manifest = options.out.join(crate::dataset::MANIFEST_FILE);
     Ok(summary)
 }
 
-/// How many captures of the manifest that is about to be replaced are not among `names`.
-fn unlisted(out: &Path, names: &BTreeSet<String>) -> usize {
+/// How many captures of the manifest that is about to be replaced are not among its new rows.
+fn unlisted(out: &Path, rows: &[ManifestRow]) -> usize {
     // One that cannot be read is replaced as a whole.
     let Ok(earlier) = Manifest::read(out) else { return 0 };
+    let names: BTreeSet<String> = rows.iter().map(ManifestRow::name).collect();
     earlier.rows.iter().filter(|row| !names.contains(&row.name())).count()
 }
 

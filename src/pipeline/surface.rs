@@ -1,6 +1,6 @@
 //! `mesh`, `relight`, `inspect`: what maps look like, for other programs and for people.
 
-use super::integrate::Surface;
+use super::integrate::{Surface, check_mesh_name};
 use super::{StageError, check_output};
 use crate::dataset::files;
 use crate::io::{
@@ -25,6 +25,7 @@ pub struct MeshOptions {
 /// # Errors
 /// A folder without maps, or another extension.
 pub fn mesh(options: &MeshOptions) -> Result<(), StageError> {
+    check_mesh_name(&options.out)?;
     check_output(&options.out, [])?;
     let normals = read_normals(&map_file(&options.maps, files::NORMALS)?)?;
     let depth = read_plane(&map_file(&options.maps, files::DEPTH)?)?;
@@ -86,17 +87,18 @@ fn exposure(albedo: &Albedo) -> f32 {
 }
 
 /// Writes a set's maps and what is wrong with its captures as one HTML file; `details` of the
-/// worst captures with all their pictures.
+/// worst captures with all their pictures. Returns what could not be read, one line each.
 ///
 /// # Errors
 /// A folder without a manifest.
-pub fn inspect(maps: &Path, details: usize, out: &Path) -> Result<(), StageError> {
+pub fn inspect(maps: &Path, details: usize, out: &Path) -> Result<Vec<String>, StageError> {
     if !out.extension().is_some_and(|e| e.eq_ignore_ascii_case("html")) {
         return Err(StageError::Usage(format!("{}: let the output end in .html", out.display())));
     }
     let title = maps.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let html = inspect_folder(maps, &InspectOptions { title, details, ..Default::default() })?;
-    Ok(write_atomically(out, |file| file.write_all(html.as_bytes()))?)
+    let page = inspect_folder(maps, &InspectOptions { title, details, ..Default::default() })?;
+    write_atomically(out, |file| file.write_all(page.html.as_bytes()))?;
+    Ok(page.unreadable)
 }
 
 fn check_sizes(

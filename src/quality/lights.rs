@@ -7,7 +7,7 @@ use crate::geometry::angle_between_deg;
 use crate::maps::Lights;
 
 /// Condition number above which the worst direction of a normal gets ten times the noise of the
-/// best. Photoface's four lamps have 2 to 4.
+/// best. Photoface's four lamps have about 5.
 pub const MAX_CONDITION: f64 = 10.0;
 /// Two lights nearer than this, degrees, differ by 5 % of the albedo at most: about what skin
 /// deviates from Lambert's law.

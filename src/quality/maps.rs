@@ -72,13 +72,15 @@ pub(super) fn findings(
              ambient light is taken off, or choose a robust solver",
         ));
     }
-    if let Some(slope) = slope_deg.filter(|&slope| slope > MAX_SLOPE_DEG) {
+    let explained =
+        found.iter().any(|f| [FindingCode::LightOrder, FindingCode::LightFrame].contains(&f.code));
+    if let Some(slope) = slope_deg.filter(|&slope| slope > MAX_SLOPE_DEG && !explained) {
         found.push(Finding::new(
             FindingCode::TooSteep,
             Severity::Warning,
             format!(
-                "the surface is steeper than a head: half of it leans away by more than \
-                 {slope:.0}°, {MAX_SLOPE_DEG:.0}° at most"
+                "the surface is steeper than a head: half of it leans more than {slope:.1}° away \
+                 from the camera, of a head {MAX_SLOPE_DEG:.0}° at most"
             ),
             "check the light directions: lights stated too near the camera's axis make the relief \
              too deep; calibrate with a sphere",
@@ -89,8 +91,8 @@ pub(super) fn findings(
             FindingCode::HighCurl,
             Severity::Warning,
             format!(
-                "the normals are hardly a surface's: curl {:.2} of the slopes' derivatives, 0.35 \
-                 is noise",
+                "the normals are hardly a surface's: curl {:.2} of the slopes' derivatives, noise has \
+                 {MAX_CURL}",
                 frame.curl
             ),
             "check the light directions and the registration of the images",

@@ -65,6 +65,8 @@ const UNEQUAL: f32 = 4.0;
 /// Extended Yale B, one person in seven comes out
 /// more than 10° wrong after the allowed ambiguity; of 20, none.
 const FEW_IMAGES: usize = 16;
+/// Samples that an image must show: three numbers of its light hang on them, tenfold.
+const LEAST_SEEN: usize = 30;
 
 /// Finds lights, normals and albedo of an upright frontal face, of which nothing else is known.
 ///
@@ -91,6 +93,18 @@ pub fn uncalibrated(
              the mask or brighten the images",
             samples.len()
         )));
+    }
+    for image in 0..images.count {
+        let seen = (0..samples.len()).filter(|&s| samples.at(s).1[image]).count();
+        if seen < LEAST_SEEN {
+            return Err(CalibrateError::Unsuitable {
+                image: image + 1,
+                reason: format!(
+                    "its lamp lights {seen} samples of the face that are not saturated, \
+                     {LEAST_SEEN} are needed; leave it out"
+                ),
+            });
+        }
     }
     let factors = factorise::factorise(&samples)?;
     let mut warnings = general_warnings(images.count, factors.residual);
@@ -184,6 +198,7 @@ fn calibration(relief: &relief::Relief, warnings: Vec<Warning>) -> Calibration {
         .map(|(row, error)| {
             let light = row.transpose();
             CalibratedLight {
+                image: None,
                 direction: light.normalize().cast::<f32>().into(),
                 intensity: light.norm() as f32,
                 uncertainty_deg: Some(*error as f32),

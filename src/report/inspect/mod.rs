@@ -17,6 +17,7 @@ use crate::maps::{ImageStack, Pixels, Size};
 use crate::quality::CaptureQuality;
 use rayon::prelude::*;
 use std::path::Path;
+use std::sync::Mutex;
 
 /// What goes into the page.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,11 +56,28 @@ pub struct InspectedCapture {
 ///
 /// # Errors
 /// A manifest that is missing or damaged.
-pub fn inspect_folder(root: &Path, options: &InspectOptions) -> Result<String, IoError> {
+pub fn inspect_folder(root: &Path, options: &InspectOptions) -> Result<InspectedFolder, IoError> {
     let manifest = Manifest::read(root)?;
+    let unreadable = Mutex::new(Vec::new());
+    let note = |reason: &str| {
+        unreadable.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(reason.to_string());
+    };
     let captures: Vec<InspectedCapture> =
-        manifest.rows.par_iter().map(|row| inspected(&manifest, row)).collect();
-    Ok(inspect_html(options, &captures, |index| read_maps(&manifest, &manifest.rows[index])))
+        manifest.rows.par_iter().map(|row| inspected(&manifest, row, &note)).collect();
+    let html = inspect_html(options, &captures, |index| {
+        read_maps(&manifest, &manifest.rows[index]).inspect_err(|reason| note(reason))
+    });
+    let mut unreadable = unreadable.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    unreadable.sort();
+    Ok(InspectedFolder { html, unreadable })
+}
+
+/// A folder of maps as a page.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InspectedFolder {
+    pub html: String,
+    /// Files that should be there and cannot be read, one line each; the page says so, too.
+    pub unreadable: Vec<String>,
 }
 
 /// The page of any captures. `maps` gives those of a capture by its index, or says in words why
@@ -78,7 +96,11 @@ pub fn inspect_html(
     page::page(options, captures, &order, &shown)
 }
 
-fn inspected(manifest: &Manifest, row: &ManifestRow) -> InspectedCapture {
+fn inspected(
+    manifest: &Manifest,
+    row: &ManifestRow,
+    note: &(dyn Fn(&str) + Sync),
+) -> InspectedCapture {
     let mut warnings = row.warnings.clone();
     let path = manifest.path(row, files::QUALITY);
     let quality = path.exists().then(|| read_text(&path)).and_then(|text| {
@@ -86,7 +108,13 @@ fn inspected(manifest: &Manifest, row: &ManifestRow) -> InspectedCapture {
             serde_json::from_str(&text)
                 .map_err(|e| format!("{}: is no quality file ({e})", path.display()))
         });
-        parsed.map_err(|reason| warnings.push(format!("{reason}; preprocess it again"))).ok()
+        parsed
+            .map_err(|reason| {
+                let reason = format!("{reason}; preprocess it again");
+                note(&reason);
+                warnings.push(reason);
+            })
+            .ok()
     });
     InspectedCapture {
         name: row.name(),
