@@ -78,7 +78,7 @@ pub(super) fn rgb_intensity(values: &[f64]) -> Result<[f32; 3], String> {
     };
     match rgb.iter().find(|e| !(1e-6..1e12).contains(*e)) {
         Some(e) => {
-            Err(format!("the intensity {e:e} is not within 1e-6 and 1e12; give one that is"))
+            Err(format!("the intensity {e:?} is not above zero (1e-6 to 1e12); give one that is"))
         }
         None => Ok(rgb.map(|e| e as f32)),
     }

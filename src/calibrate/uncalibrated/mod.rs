@@ -65,8 +65,8 @@ const UNEQUAL: f32 = 4.0;
 /// Extended Yale B, one person in seven comes out
 /// more than 10° wrong after the allowed ambiguity; of 20, none.
 const FEW_IMAGES: usize = 16;
-/// Samples that an image must show: three numbers of its light hang on them, tenfold.
-const LEAST_SEEN: usize = 30;
+/// Samples that an image must show: twice the three numbers of its light.
+const LEAST_SEEN: usize = 6;
 
 /// Finds lights, normals and albedo of an upright frontal face, of which nothing else is known.
 ///
