@@ -16,6 +16,7 @@ mod raw_samples;
 mod reflection;
 mod reweighted;
 mod solution;
+mod trace;
 
 pub use adapter::{AdapterChoice, AdapterSummary, DeviceRequest, choose_adapter, list_adapters};
 pub use frankot_chellappa::FrankotChellappaKernel;
@@ -25,6 +26,7 @@ pub use near_light::{NearLightGpuError, NearLightKernel, PreparedNearLight};
 pub use poisson::PoissonKernel;
 pub use reweighted::{PreparedReweighted, Reweighted, ReweightedKernel};
 pub use solution::{SolutionBuffers, SurfaceBuffers};
+pub use trace::{PreparedTrace, SceneBuffers, TraceKernel};
 
 pub(crate) use burn::tensor::wgpu::wgpu;
 
@@ -64,6 +66,7 @@ pub struct Gpu {
     pub frankot_chellappa: FrankotChellappaKernel,
     pub near_light: NearLightKernel,
     pub poisson: PoissonKernel,
+    pub trace: TraceKernel,
 }
 
 impl Gpu {
@@ -96,6 +99,7 @@ impl Gpu {
             frankot_chellappa: FrankotChellappaKernel::new(&device),
             near_light: NearLightKernel::new(&device),
             poisson: PoissonKernel::new(&device),
+            trace: TraceKernel::new(&device),
             instance,
             adapter,
             device,

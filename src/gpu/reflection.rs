@@ -4,8 +4,11 @@
 use super::buffers::Access;
 use super::wgpu::naga;
 use super::{
-    frankot_chellappa, least_squares, least_squares_ambient, near_light, poisson, reweighted,
+    frankot_chellappa, least_squares, least_squares_ambient, near_light, poisson, reweighted, trace,
 };
+use crate::synth::render::bvh::Node;
+use crate::synth::render::light::LightRecord;
+use crate::synth::render::{Triangle, Vertex};
 use std::mem::offset_of;
 
 struct Shader {
@@ -137,6 +140,63 @@ fn shaders() -> Vec<Shader> {
                     padding,
                 ]
             )],
+        },
+        Shader {
+            file: "trace.wgsl",
+            source: trace::SOURCE,
+            entry_points: &["trace_image", "trace_truth"],
+            bindings: &trace::BINDINGS,
+            structs: vec![
+                layout!(
+                    "Params",
+                    trace::Params,
+                    [
+                        right,
+                        perspective,
+                        up,
+                        skip,
+                        toward,
+                        origin_z,
+                        eye,
+                        reach,
+                        step,
+                        centre,
+                        height,
+                        width,
+                        lights,
+                        samples_per_side,
+                        light_samples,
+                        effects,
+                        clearance,
+                        outline,
+                        creep,
+                        grazing,
+                        luminance,
+                        most_lenses,
+                    ]
+                ),
+                layout!(
+                    "Node",
+                    Node,
+                    [
+                        left_min,
+                        left_first,
+                        left_max,
+                        left_count,
+                        right_min,
+                        right_first,
+                        right_max,
+                        right_count,
+                    ]
+                ),
+                layout!("Triangle", Triangle, [a, part, b, source, c, transmission]),
+                layout!("Vertex", Vertex, [position, scatter, normal, specular, albedo, roughness]),
+                layout!(
+                    "Light",
+                    LightRecord,
+                    [place, near, axis, exponent, strength, size, padding]
+                ),
+            ],
         },
         Shader {
             file: "poisson.wgsl",
