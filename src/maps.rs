@@ -8,7 +8,7 @@
 use crate::geometry::{Camera, Vec3};
 
 /// Height and width of an image in pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Size {
     pub height: usize,
     pub width: usize,

@@ -260,7 +260,7 @@ impl Relief {
 mod tests {
     use super::*;
     use crate::geometry::angle_between_deg;
-    use crate::synth::{FacialHair, Gender, Person, Pose, RenderOptions};
+    use crate::synth::height_field::{FacialHair, Gender, Person, Pose, RenderOptions};
 
     fn scene(seed: u64, side: usize) -> Scene {
         Scene::sample(seed, 0, Size::new(side, side))
