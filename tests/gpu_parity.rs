@@ -9,7 +9,7 @@ use lumiface::integrate::frankot_chellappa;
 use lumiface::maps::{ImageStack, Lights, Mask, NormalMap, Pixels, Plane, Size};
 use lumiface::reconstruct::{Compute, ReconstructOptions, Solver, reconstruct};
 use lumiface::stereo::LeastSquares;
-use lumiface::synth::{Scene, render};
+use lumiface::synth::height_field::{Scene, render};
 
 /// Normals agree to this angle, albedo and depth to this share of their range.
 const NORMAL_TOLERANCE_DEG: f32 = 0.01;

@@ -10,7 +10,7 @@ use lumiface::quality::{
 };
 use lumiface::reconstruct::{Compute, reconstruct};
 use lumiface::stereo::{LeastSquares, foreground_mask};
-use lumiface::synth::{RenderOptions, Rendering, Scene, render};
+use lumiface::synth::height_field::{RenderOptions, Rendering, Scene, render};
 
 /// Judges the least-squares maps of a capture.
 fn judged(images: &ImageStack, lights: &Lights) -> CaptureQuality {

@@ -7,7 +7,7 @@ use lumiface::integrate::mean_integrability_residual;
 use lumiface::maps::{ImageStack, Lights, Mask, Pixels, Plane, Size};
 use lumiface::register::{RegisterOptions, Registration, register};
 use lumiface::stereo::{LeastSquares, estimate_offset, foreground_mask};
-use lumiface::synth::{RenderOptions, Scene, render};
+use lumiface::synth::height_field::{RenderOptions, Scene, render};
 use std::fs;
 use std::path::Path;
 use std::process::Command;

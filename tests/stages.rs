@@ -6,7 +6,7 @@ use lumiface::geometry::Vec3;
 use lumiface::integrate::centre_depth;
 use lumiface::io::{MapCompression, read_picture, read_plane, write_normals};
 use lumiface::maps::{NormalMap, Plane, Size};
-use lumiface::synth::SynthSet;
+use lumiface::synth::height_field::SynthSet;
 use std::path::{Path, PathBuf};
 use support::{lumiface, stderr, stdout};
 

@@ -2,7 +2,7 @@
 
 mod support;
 
-use lumiface::synth::SynthSet;
+use lumiface::synth::height_field::SynthSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Columns that a label table may have beside `id` and `session`. Case does not matter.
-pub const LABEL_COLUMNS: [&str; 7] =
-    ["gender", "spectacles", "facial_hair", "pose", "quality", "occlusion", "emotion"];
+pub const LABEL_COLUMNS: [&str; 8] =
+    ["gender", "spectacles", "facial_hair", "pose", "quality", "occlusion", "emotion", "attack"];
 
 /// Labels of one capture by column name (one of [`LABEL_COLUMNS`]); an unknown value is absent.
 pub type Labels = BTreeMap<String, String>;

@@ -4,6 +4,7 @@
 mod calibrate;
 mod progress;
 mod stages;
+mod synth;
 
 use crate::capture::{Layout, LayoutOptions, YaleBRecipe};
 use crate::config::{ConfigError, read_toml};
@@ -107,6 +108,15 @@ enum Command {
     /// Writes evaluation-SPLIT.json and matches-SPLIT.png: each probe with its five best matches,
     /// right in green, wrong in red.
     Evaluate(EvaluateArguments),
+    /// Render capture sessions of people who do not exist, with the truth
+    ///
+    /// Writes OUT/ID/SESSION/{im0.png …, LightSource.txt} and OUT/metadata.csv in the layout of
+    /// Photoface, and below each session truth/ with normals, albedo, depth, masks, shadows,
+    /// landmarks and scene.json. An interrupted run is completed by the same command.
+    Synth(synth::SynthArguments),
+    /// Prepare morphable faces for `synth`
+    #[command(subcommand)]
+    Faces(synth::FacesCommand),
     /// Run all three on captures made in code: no data, no GPU, no settings
     ///
     /// Renders captures of 40 people who do not exist, makes their maps, trains on 28 of them and
@@ -245,6 +255,8 @@ fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Command::Train(arguments) => run_train(arguments),
         Command::Evaluate(arguments) => run_evaluate(arguments),
         Command::Demo(arguments) => run_demo(arguments),
+        Command::Synth(arguments) => synth::run(arguments),
+        Command::Faces(command) => synth::run_faces(command),
         Command::Info => run_info(),
         Command::Completions { shell } => {
             let mut script = Vec::new();

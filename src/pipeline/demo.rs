@@ -11,7 +11,7 @@ use crate::gpu::DeviceRequest;
 use crate::io::{FolderLock, IoError, MapCompression, read_picture, write_atomically};
 use crate::reconstruct::ReconstructOptions;
 use crate::report::stacked;
-use crate::synth::{SET_FILE, SynthSet};
+use crate::synth::height_field::{SET_FILE, SynthSet};
 use crate::train::TrainConfig;
 use std::path::{Path, PathBuf};
 

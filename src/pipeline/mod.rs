@@ -8,6 +8,7 @@ mod evaluate;
 mod integrate;
 mod preprocess;
 mod surface;
+mod synth;
 mod train;
 
 pub use baseline::Baseline;
@@ -17,6 +18,7 @@ pub use evaluate::{EvaluateError, EvaluateOptions, EvaluateSummary, evaluate};
 pub use integrate::{IntegrateOptions, IntegrateSummary, integrate};
 pub use preprocess::{PreprocessError, PreprocessOptions, PreprocessSummary, preprocess};
 pub use surface::{MeshOptions, RelightOptions, inspect, mesh, relight};
+pub use synth::{SynthError, SynthOptions, import_faces, synth, synth_scene};
 pub use train::{TrainOptions, TrainRunError, read_train_config, train};
 
 use preprocess::RECORD_FILE;

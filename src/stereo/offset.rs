@@ -160,7 +160,7 @@ mod tests {
     use super::*;
     use crate::maps::{Plane, Size};
     use crate::stereo::foreground_mask;
-    use crate::synth::{RenderOptions, Scene, render};
+    use crate::synth::height_field::{RenderOptions, Scene, render};
 
     fn found(person: u64, ambient_dn: f32) -> Option<Offset> {
         let mut scene = Scene::sample(person, 0, Size::new(120, 90));

@@ -275,7 +275,7 @@ mod tests {
     use super::*;
     use crate::geometry::angle_between_deg;
     use crate::maps::{Pixels, Size};
-    use crate::synth::{Scene, render};
+    use crate::synth::height_field::{Scene, render};
 
     /// Sixteen lights, 18–50° from the camera axis.
     fn angles() -> Vec<[f32; 2]> {
@@ -302,7 +302,7 @@ mod tests {
         mean(&errors_deg(&moved, want))
     }
 
-    fn face(seed: u64, lights: usize) -> crate::synth::Rendering {
+    fn face(seed: u64, lights: usize) -> crate::synth::height_field::Rendering {
         let mut scene = Scene::sample(seed, 0, Size::new(200, 160));
         scene.light_angles_deg = angles()[..lights].to_vec();
         scene.options.ambient_dn = 0.0;
