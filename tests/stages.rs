@@ -321,7 +321,7 @@ fn probes_are_taken_in_natural_order_without_their_mask() {
     arguments.extend(names[..12].iter().map(|path| text(path)));
     arguments.extend(["--mask", text(&small), "--out", text(&out)]);
     let output = lumiface(&arguments);
-    assert!(stderr(&output).contains("small.png: the mask is 50×60"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("small.png: the mask is 60×50"), "{}", stderr(&output));
 
     // A file of the user's is not taken for a calibration.
     let notes = at("notes.toml");

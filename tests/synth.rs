@@ -3,7 +3,7 @@
 mod support;
 
 use lumiface::geometry::{Vec3, angle_between_deg, light_from_zenith_azimuth};
-use lumiface::io::{read_grey, read_mask, read_normals, read_plane, read_picture};
+use lumiface::io::{read_grey, read_mask, read_normals, read_picture, read_plane};
 use lumiface::maps::{ImageStack, Lights, Pixels};
 use lumiface::stereo::LeastSquares;
 use std::collections::BTreeMap;
@@ -33,7 +33,10 @@ fn files(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
             if path.is_dir() {
                 folders.push(path);
             } else if path.file_name().unwrap() != ".lock" {
-                found.insert(path.strip_prefix(root).unwrap().to_path_buf(), fs::read(&path).unwrap());
+                found.insert(
+                    path.strip_prefix(root).unwrap().to_path_buf(),
+                    fs::read(&path).unwrap(),
+                );
             }
         }
     }
@@ -154,9 +157,8 @@ fn ideal_captures_give_back_normals_and_albedo() {
         let normals = read_normals(&truth.join("normals.exr")).unwrap();
         let albedo = read_plane(&truth.join("albedo.exr")).unwrap();
         let mask = read_mask(&truth.join("mask.png")).unwrap();
-        let shadows: Vec<_> = (0..5)
-            .map(|i| read_picture(&truth.join(format!("shadow{i}.png"))).unwrap())
-            .collect();
+        let shadows: Vec<_> =
+            (0..5).map(|i| read_picture(&truth.join(format!("shadow{i}.png"))).unwrap()).collect();
         // Attached shadow is 128; an ideal capture has no cast one.
         let lit = |p: usize| mask.data[p] && shadows.iter().all(|s| s.data[3 * p] != 128);
         let pixels: Vec<usize> = (0..size.area()).filter(|&p| lit(p)).collect();

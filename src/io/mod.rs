@@ -86,7 +86,7 @@ pub fn remove_file(path: &Path) -> Result<(), IoError> {
 const MAX_TEXT_BYTES: u64 = 1 << 30;
 
 /// Reads a file whole, unless it is longer than `most` bytes or none that ends (a pipe, a device).
-fn read_regular_file(path: &Path, most: u64) -> Result<Vec<u8>, IoError> {
+pub(crate) fn read_regular_file(path: &Path, most: u64) -> Result<Vec<u8>, IoError> {
     let metadata = path.metadata().map_err(|e| IoError::from_system(path, e))?;
     if metadata.is_dir() {
         return Err(IoError::NotAFile(path.to_path_buf()));

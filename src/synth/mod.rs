@@ -28,6 +28,7 @@ pub mod render;
 pub mod rig;
 pub mod sensor;
 pub mod session;
+pub mod spectacles;
 pub mod surface;
 
 pub use files::{LIGHT_FILE, SCENE_FILE, SET_FILE, SynthSet, TRUTH_FOLDER};

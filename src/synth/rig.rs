@@ -213,7 +213,7 @@ impl Rig {
             Quality::Ok => {}
             // Out of focus by as much as is seen at once.
             Quality::Blur => {
-                sensor.blur_px += size.width as f32 / 564.0 * draws.range(3.0, 6.0) as f32
+                sensor.blur_px += size.width as f32 / 564.0 * draws.range(1.8, 4.0) as f32
             }
             Quality::Dark => {
                 let lit = bright_dn - sensor.offset_dn;

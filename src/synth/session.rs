@@ -8,6 +8,7 @@ use super::labels::{Emotion, Gender, Labels, PoseClass};
 use super::population::Member;
 use super::render::{self, Frame, HeadPose, Options, Radiance, Scene, SceneError, Truth, View};
 use super::rig::{Rig, RigPlan};
+use super::spectacles::Spectacles;
 use super::surface::Surface;
 use crate::gpu::{Gpu, GpuError, SceneBuffers};
 use crate::maps::Size;
@@ -49,8 +50,8 @@ struct Traced<'a> {
 }
 
 impl<'a> Traced<'a> {
-    fn new(studio: &'a Studio, surface: &Surface) -> Result<Self, SessionError> {
-        let scene = Scene::build(&[surface])?;
+    fn new(studio: &'a Studio, surfaces: &[&Surface]) -> Result<Self, SessionError> {
+        let scene = Scene::build(surfaces)?;
         let on_gpu = match &studio.gpu {
             None => None,
             Some(gpu) => Some((&**gpu, gpu.trace.upload(gpu, &scene)?)),
@@ -98,6 +99,9 @@ pub struct SessionScene {
     pub identity: Vec<f32>,
     pub look: Look,
     pub grooming: Grooming,
+    /// Those that the person wears in this session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spectacles: Option<Spectacles>,
     pub expression: Expression,
     /// Turn of the head in degrees: yaw to the right of the picture, pitch up, roll
     /// counter-clockwise.
@@ -136,6 +140,7 @@ impl SessionScene {
         let identity = studio.model.sample_identity(masculinity, &mut lasting);
         let mut look = Look::sample(member.gender, &mut lasting);
         look.beard = member.facial_hair;
+        let spectacles = Spectacles::sample(&mut lasting);
         let mut draws = Draws::new(mix(member.seed ^ mix(0x5e55 + visit as u64)));
         let grooming = Grooming::sample(&look, Some(labels.facial_hair), &mut draws);
         Self {
@@ -143,6 +148,7 @@ impl SessionScene {
             identity,
             look,
             grooming,
+            spectacles: labels.spectacles.then_some(spectacles),
             expression: expression(labels.emotion, &mut draws),
             yaw_pitch_roll_deg: turn(labels.pose, &mut draws),
             rig: Rig::sample(plan, labels.quality, &mut draws),
@@ -172,15 +178,17 @@ impl SessionScene {
         }
         let positions = studio.model.positions(&self.identity, &self.expression);
         let surface = dress(&studio.canvas, &positions, &self.look, &self.grooming);
-        let person = Traced::new(studio, &surface)?;
+        let worn = self.spectacles.as_ref().map(|s| s.on(studio.model.topology(), &positions));
+        let surfaces: Vec<&Surface> = [&surface].into_iter().chain(&worn).collect();
+        let person = Traced::new(studio, &surfaces)?;
         let (traced, glow) = match &self.attack {
             None => (person, None),
             Some(attack) => {
                 let photograph = portrait(&person)?;
                 let glow = (attack.kind == AttackKind::Screen)
-                    .then(|| Traced::new(studio, &attack.surface(&photograph, true)))
+                    .then(|| Traced::new(studio, &[&attack.surface(&photograph, true)]))
                     .transpose()?;
-                (Traced::new(studio, &attack.surface(&photograph, false))?, glow)
+                (Traced::new(studio, &[&attack.surface(&photograph, false)])?, glow)
             }
         };
         let Rig { view, options, .. } = &self.rig;

@@ -1,5 +1,6 @@
 //! Checked reading of the tensors of a face file.
 
+use crate::io::IoError;
 use std::path::{Path, PathBuf};
 
 use half::f16;
@@ -10,8 +11,8 @@ use thiserror::Error;
 /// Why a face file, or a folder to be made into one, cannot be used. One line each.
 #[derive(Debug, Error)]
 pub enum FacesError {
-    #[error("{path}: {source}")]
-    Io { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Io(#[from] IoError),
     #[error("{path}: not a safetensors file: {reason}")]
     Container { path: PathBuf, reason: String },
     #[error("{path}: {what}: expected {expected}, found {found}")]

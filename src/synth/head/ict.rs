@@ -9,8 +9,9 @@
 //! landmarks come from `idx_to_landmark_verts` of the JSON file. One published version of that
 //! file numbers the vertices of an older mesh, so their places are checked.
 
+use crate::io::{IoError, read_text, write_atomically};
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::ops::RangeInclusive;
 use std::path::Path;
 
@@ -144,28 +145,12 @@ fn import(dir: &Path, file: &Path, layout: &Layout) -> Result<(), FacesError> {
         safetensors::serialize(views, Some(metadata)).map_err(|e| container(e.to_string()))?;
     // What was written must be readable as a head; else the folder is not what it claims to be.
     MorphableHead::from_bytes(file, &bytes)?;
-    write_whole(file, &bytes)
-}
-
-fn write_whole(file: &Path, bytes: &[u8]) -> Result<(), FacesError> {
-    let mut part = file.as_os_str().to_owned();
-    part.push(".part");
-    let part = Path::new(&part);
-    let io = |source| FacesError::Io { path: file.to_owned(), source };
-    let written = std::fs::File::create(part)
-        .and_then(|mut out| out.write_all(bytes).and_then(|()| out.sync_all()))
-        .and_then(|()| std::fs::rename(part, file));
-    written.map_err(|source| {
-        // A part that cannot be removed does no harm.
-        let _ = std::fs::remove_file(part);
-        io(source)
-    })
+    Ok(write_atomically(file, |out| out.write_all(&bytes))?)
 }
 
 /// Names of the expressions and the landmarks' vertices.
 fn read_config(path: &Path) -> Result<(Vec<String>, Vec<usize>), FacesError> {
-    let io = |source| FacesError::Io { path: path.to_owned(), source };
-    let text = std::fs::read_to_string(path).map_err(io)?;
+    let text = read_text(path)?;
     let config: serde_json::Value =
         serde_json::from_str(&text).map_err(|e| content(path, "content", "JSON", e.to_string()))?;
     let list = |key: &str| {
@@ -232,7 +217,7 @@ struct Obj {
 impl Obj {
     /// Reads `v` and, if asked, `f` lines; everything else is passed over.
     fn read(path: &Path, layout: &Layout, faces: bool) -> Result<Self, FacesError> {
-        let io = |source| FacesError::Io { path: path.to_owned(), source };
+        let io = |error| FacesError::Io(IoError::from_system(path, error));
         let file = std::fs::File::open(path).map_err(io)?;
         let mut obj = Self { vertices: Vec::new(), triangles: Vec::new() };
         for (index, line) in BufReader::new(file).lines().enumerate() {

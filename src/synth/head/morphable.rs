@@ -27,6 +27,7 @@
 //! are of Zhuang & Bradtmiller, "Head-and-Face Anthropometric Survey of U.S. Respirator Users",
 //! J. Occup. Environ. Hyg. 2 (2005), table of all subjects.
 
+use crate::io::read_regular_file;
 use std::path::Path;
 
 use safetensors::SafeTensors;
@@ -93,12 +94,7 @@ impl MorphableHead {
     /// [`FacesError`], naming the file, the tensor, what was expected and what was found: a
     /// missing or misshapen tensor, NaN or infinity, an index out of range, missing metadata.
     pub fn read(path: &Path) -> Result<Self, FacesError> {
-        let io = |source| FacesError::Io { path: path.to_owned(), source };
-        let length = std::fs::metadata(path).map_err(io)?.len();
-        if length > MAX_FILE_BYTES {
-            return Err(content(path, "size", "at most 1 GiB", format!("{length} bytes")));
-        }
-        let bytes = std::fs::read(path).map_err(io)?;
+        let bytes = read_regular_file(path, MAX_FILE_BYTES)?;
         Self::from_bytes(path, &bytes)
     }
 
