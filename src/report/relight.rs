@@ -139,7 +139,7 @@ pub fn srgb_grey(linear: &Plane<f32>, exposure: f32, background: [u8; 3]) -> Pic
     })
 }
 
-/// As [`srgb_grey`], in colour where there is one.
+/// As `srgb_grey`, in colour where there is one.
 pub fn srgb_albedo(linear: &Albedo, exposure: f32, background: [u8; 3]) -> Picture {
     let planes = match linear {
         Albedo::Grey(plane) => return srgb_grey(plane, exposure, background),

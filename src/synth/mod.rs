@@ -7,7 +7,7 @@
 //!   → render (rays, light, truth) → sensor (numbers of a file) → files
 //! ```
 //!
-//! A session follows from its [`SessionScene`] alone, and that from the seed, the person and the
+//! A session follows from its [`session::SessionScene`] alone, and that from the seed, the person and the
 //! number of the visit. The same scene gives the same bytes on the CPU at any number of threads:
 //! random numbers come from [`draws`], elementary functions from [`exact_math`].
 //!

@@ -5,7 +5,7 @@
 //! attendance (its label table: 9 % of the sessions show women, 27 % spectacles, 77 % a blank
 //! stare). Traits are habits: who wears spectacles mostly does so always, a beard stays for months,
 //! an emotion for a session. Here the habits are drawn per person and the day's traits from the
-//! habit. What is given out is steered toward the shares of the whole (see [`Quota`]), so that a
+//! habit. What is given out is steered toward the shares of the whole (see `Quota`), so that a
 //! set of a few hundred sessions already has them, not only the limit.
 
 use super::draws::{Draws, mix};

@@ -4,9 +4,9 @@
 //!
 //! A head is a triangle mesh of fixed topology whose vertices move with the person's shape and
 //! with the expression. [`ProceduralHead`] makes one from nothing: a solid is modelled from
-//! analytic shapes ([`sculpt`]), meshed once ([`contour`]), and then moved by fields that are
-//! smooth over the face: one per identity score ([`identity`]), one per action ([`expression`]),
-//! with lids that slide on the eyeball and a jaw that turns on its hinge ([`motion`]).
+//! analytic shapes (`sculpt`), meshed once (`contour`), and then moved by fields that are
+//! smooth over the face: one per identity score (`identity`), one per action (`expression`),
+//! with lids that slide on the eyeball and a jaw that turns on its hinge (`motion`).
 
 mod contour;
 mod deform;

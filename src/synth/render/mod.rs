@@ -2,7 +2,7 @@
 //!
 //! A [`Scene`] is built once for a session, in the head frame. A frame of the session is a
 //! [`HeadPose`], a [`View`] and the lights that are on; rays and lights are carried into the head
-//! frame, so that a drifting head costs no new tree. [`image`] sees what a camera without noise
+//! frame, so that a drifting head costs no new tree. [`image()`] sees what a camera without noise
 //! sees, averaged over a grid of sub-samples; [`truth`] tells what is there at the pixel centres:
 //! the very normals and reflectances that the centre sample is shaded with.
 //!
