@@ -172,4 +172,19 @@ fn ideal_captures_give_back_normals_and_albedo() {
         assert!(angle < 0.05, "{}: {angle}°", session.display());
         assert!(share < 0.005, "{}: {share}", session.display());
     }
+
+    // The same by the commands alone.
+    let maps = folder.path().join("maps");
+    let arguments = ["preprocess", text(&out), "--solver", "least-squares", "--device", "cpu"];
+    let output = lumiface(&[&arguments[..], &["--out", text(&maps)]].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let output = lumiface(&["accuracy", text(&maps), "--truth", text(&out), "--json"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let found: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let lit = found["regions"].as_array().unwrap().iter().find(|r| r[0] == "skin lit by all");
+    let angle = lit.unwrap()[1]["normals_mean_deg"].as_f64().unwrap();
+    assert!(angle < 0.1, "{angle}°");
+    let output = lumiface(&["accuracy", text(&maps), "--truth", text(folder.path())]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("truth: not found"), "{}", stderr(&output));
 }

@@ -114,6 +114,8 @@ enum Command {
     /// Photoface, and below each session truth/ with normals, albedo, depth, masks, shadows,
     /// landmarks and scene.json. An interrupted run is completed by the same command.
     Synth(synth::SynthArguments),
+    /// Set maps beside the truth of a synthetic set, by region of the face
+    Accuracy(synth::AccuracyArguments),
     /// Prepare morphable faces for `synth`
     #[command(subcommand)]
     Faces(synth::FacesCommand),
@@ -256,6 +258,7 @@ fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Command::Evaluate(arguments) => run_evaluate(arguments),
         Command::Demo(arguments) => run_demo(arguments),
         Command::Synth(arguments) => synth::run(arguments),
+        Command::Accuracy(arguments) => synth::run_accuracy(arguments),
         Command::Faces(command) => synth::run_faces(command),
         Command::Info => run_info(),
         Command::Completions { shell } => {

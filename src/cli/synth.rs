@@ -1,11 +1,12 @@
 //! `lumiface synth` and `lumiface faces`: captures of people who do not exist.
 
 use super::progress::Progress;
-use super::{OK, counted, say};
+use super::{FAILED, OK, counted, report_problems, say};
 use crate::config::parse_name;
 use crate::gpu::DeviceRequest;
 use crate::maps::Size;
-use crate::pipeline::{SynthError, SynthOptions, import_faces, synth, synth_scene};
+use crate::pipeline::{SynthError, SynthOptions, accuracy, import_faces, synth, synth_scene};
+use crate::report::accuracy_table;
 use crate::synth::attack::AttackKind;
 use crate::synth::population::Attendance;
 use crate::synth::rig::Preset;
@@ -77,6 +78,19 @@ pub(super) enum FacesCommand {
     },
 }
 
+#[derive(clap::Args)]
+#[command(after_help = "Example: lumiface accuracy maps/synthetic --truth captures")]
+pub(super) struct AccuracyArguments {
+    /// Folder of maps with its manifest
+    maps: PathBuf,
+    /// The set of captures that `synth` made, with its truth
+    #[arg(long, value_name = "CAPTURES")]
+    truth: PathBuf,
+    /// Print JSON in place of the table
+    #[arg(long)]
+    json: bool,
+}
+
 fn parse_preset(name: &str) -> Result<Preset, String> {
     parse_name("preset", name, &Preset::NAMES)
 }
@@ -127,6 +141,18 @@ pub(super) fn run_faces(command: FacesCommand) -> anyhow::Result<u8> {
     import_faces(&folder, &out)?;
     say!("{}", out.display());
     Ok(OK)
+}
+
+pub(super) fn run_accuracy(arguments: AccuracyArguments) -> anyhow::Result<u8> {
+    let found = accuracy(&arguments.maps, &arguments.truth)?;
+    if arguments.json {
+        say!("{}", serde_json::to_string_pretty(&found)?);
+    } else {
+        say!("{}", accuracy_table(&found.regions));
+        say!("means over {}", counted(found.captures, "capture"));
+    }
+    let code = report_problems(&found.problems, None);
+    Ok(if found.captures == 0 { FAILED } else { code })
 }
 
 /// Wrong usage as what it is, so that the exit code tells it.

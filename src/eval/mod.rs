@@ -1,13 +1,15 @@
-//! How well it recognises, in numbers. Plain functions on scores; nothing here knows of networks
+//! How well it recognises, and how true maps are, in numbers. Plain functions; nothing here knows of networks
 //! or devices. A figure that is not defined is an [`Undefined`] with its reason, never a number.
 
 mod evaluation;
 mod identification;
+mod map_accuracy;
 mod protocol;
 mod roc;
 
 pub use evaluation::{Evaluation, Figure, IdentityResult, MethodResult, TaskResult};
 pub use identification::{Ranking, rank_gallery, rank_k};
+pub use map_accuracy::{JudgedMaps, Region, RegionError, map_accuracy, mean_accuracy};
 pub use protocol::{Enrolment, Protocol, Round};
 pub use roc::{macro_auc, roc_auc};
 

@@ -1,6 +1,7 @@
 //! The commands' work as functions. They emit [`Event`]s and return summaries; they print
 //! nothing, so that a terminal, a test or another program can drive them alike.
 
+mod accuracy;
 mod baseline;
 mod calibrate;
 mod demo;
@@ -11,6 +12,7 @@ mod surface;
 mod synth;
 mod train;
 
+pub use accuracy::{MapAccuracy, accuracy};
 pub use baseline::Baseline;
 pub use calibrate::{CalibrateOptions, CalibrationTarget, SphereOutline, calibrate};
 pub use demo::{DemoError, DemoSummary, demo};

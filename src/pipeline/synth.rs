@@ -120,9 +120,13 @@ fn studio(
         Compute::Cpu => None,
         Compute::Gpu(gpu) => Some(gpu),
     };
-    Ok(Studio::new(model, mm_per_px(size) as f32, gpu))
+    // Strands and pores finer than this are not seen, and cost most of the time.
+    let detail_mm = DETAIL_PX * mm_per_px(size) as f32;
+    Ok(Studio::new(model, detail_mm, gpu))
 }
 
+/// Edges of the dressed mesh, in pixels.
+const DETAIL_PX: f32 = 2.0;
 /// From this size of a pixel on the face on, the coarser head is fine enough, mm.
 const COARSE_MM: f64 = 0.8;
 

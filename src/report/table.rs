@@ -1,6 +1,6 @@
 //! Results as a table for the terminal.
 
-use crate::eval::{Evaluation, Figure};
+use crate::eval::{Evaluation, Figure, RegionError};
 use comfy_table::{CellAlignment, Table, presets};
 
 /// One line per method; a figure without value is `–`.
@@ -28,6 +28,28 @@ pub fn evaluation_table(evaluation: &Evaluation) -> String {
                 .map(|task| result.tasks.get(*task).map_or("–".to_string(), |t| number(&t.auc))),
         );
         table.add_row(line);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table.to_string()
+}
+
+/// One line per region.
+pub fn accuracy_table(regions: &[(&str, Option<RegionError>)]) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::ASCII_MARKDOWN);
+    table.set_header(["region", "pixels", "normals mean", "median", "albedo median", "depth mean"]);
+    for (name, error) in regions {
+        let figure = |value: fn(&RegionError) -> String| error.as_ref().map_or("–".into(), value);
+        table.add_row([
+            (*name).to_string(),
+            figure(|e| e.pixels.to_string()),
+            figure(|e| format!("{:.2}°", e.normals_mean_deg)),
+            figure(|e| format!("{:.2}°", e.normals_median_deg)),
+            figure(|e| format!("{:.1} %", 100.0 * e.albedo_median_share)),
+            figure(|e| format!("{:.1} %", 100.0 * e.depth_mean_share)),
+        ]);
     }
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
