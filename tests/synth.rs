@@ -91,6 +91,36 @@ fn a_seed_is_a_set_of_bytes_at_any_number_of_threads_and_after_a_kill() {
     let output = lumiface(&["synth", "--scene", text(&scene), "--out", text(&alone)]);
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(files(&alone) == files(session), "the scene made other files");
+
+    // A session of a real rig has a light file too, and is not taken for ours.
+    let real = folder.path().join("real");
+    fs::create_dir(&real).unwrap();
+    fs::write(real.join("LightSource.txt"), "20 130 20 50 20 310 20 230").unwrap();
+    fs::write(real.join("im0.bmp"), "a photograph").unwrap();
+    let output = lumiface(&["synth", "--scene", text(&scene), "--out", text(&real)]);
+    assert!(stderr(&output).contains("did not write"), "{}", stderr(&output));
+    assert_eq!(fs::read(real.join("im0.bmp")).unwrap(), b"a photograph");
+
+    // A scene that cannot be is refused.
+    let mut edited: serde_json::Value = serde_json::from_slice(&fs::read(&scene).unwrap()).unwrap();
+    for (key, value, want) in [
+        ("lamps", serde_json::json!([]), "no lamps"),
+        ("sensor", edited["rig"]["sensor"].clone(), "blur_px"),
+    ] {
+        let before = edited["rig"][key].clone();
+        edited["rig"][key] = value;
+        if key == "sensor" {
+            edited["rig"][key]["blur_px"] = 1e9.into();
+        }
+        let bad = folder.path().join("bad.json");
+        fs::write(&bad, edited.to_string()).unwrap();
+        let nowhere = folder.path().join("nowhere");
+        let output = lumiface(&["synth", "--scene", text(&bad), "--out", text(&nowhere)]);
+        let message = stderr(&output);
+        assert!(message.contains("bad.json") && message.contains(want), "{message}");
+        assert!(!nowhere.exists());
+        edited["rig"][key] = before;
+    }
 }
 
 #[test]

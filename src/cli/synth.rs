@@ -7,6 +7,7 @@ use crate::gpu::DeviceRequest;
 use crate::maps::Size;
 use crate::pipeline::{SynthError, SynthOptions, accuracy, import_faces, synth, synth_scene};
 use crate::report::accuracy_table;
+use crate::synth::SynthSet;
 use crate::synth::attack::AttackKind;
 use crate::synth::population::Attendance;
 use crate::synth::rig::Preset;
@@ -57,8 +58,8 @@ pub(super) struct SynthArguments {
     /// Make the session of one scene.json again, alone; the other options are in it
     #[arg(long, value_name = "FILE")]
     scene: Option<PathBuf>,
-    /// auto (a hardware GPU if there is one), cpu, gpu or gpu:NAME; the CPU alone gives the same
-    /// bytes everywhere
+    /// auto (a hardware GPU if there is one), cpu, gpu or gpu:NAME; the CPU gives the
+    /// same bytes at any number of threads
     #[arg(long, default_value = "cpu")]
     device: DeviceRequest,
 }
@@ -116,16 +117,19 @@ pub(super) fn run(arguments: SynthArguments) -> anyhow::Result<u8> {
     }
     let made = synth(
         &SynthOptions {
-            preset: arguments.preset,
-            people: arguments.people,
-            attendance: arguments.sessions.map_or(Attendance::Photoface, Attendance::Each),
-            lamps: arguments.lamps,
-            zenith_deg: arguments.zenith,
-            size: arguments.size,
-            seed: arguments.seed,
+            set: SynthSet {
+                preset: arguments.preset,
+                people: arguments.people,
+                attendance: arguments.sessions.map_or(Attendance::Photoface, Attendance::Each),
+                lamps: arguments.lamps,
+                zenith_deg: arguments.zenith,
+                size: arguments.size,
+                seed: arguments.seed,
+                faces: None,
+                truth: !arguments.no_truth,
+                attacks: arguments.attacks,
+            },
             faces: arguments.faces,
-            truth: !arguments.no_truth,
-            attacks: arguments.attacks,
             device: arguments.device,
             out: arguments.out,
         },

@@ -74,6 +74,12 @@ impl IoError {
     }
 }
 
+/// Writes a value as JSON, whole or not at all.
+pub fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), IoError> {
+    let json = serde_json::to_vec_pretty(value).map_err(|e| IoError::unsuitable(path, e))?;
+    write_atomically(path, |out| out.write_all(&json))
+}
+
 /// Deletes a file; one that is not there is as good as deleted.
 pub fn remove_file(path: &Path) -> Result<(), IoError> {
     match std::fs::remove_file(path) {

@@ -9,8 +9,8 @@ use crate::capture::{Capture, CaptureError, CaptureSource, Layout, LayoutOptions
 use crate::dataset::{Manifest, ManifestRow, files};
 use crate::gpu::{DeviceRequest, GpuError};
 use crate::io::{
-    FolderLock, IoError, MapCompression, StagedFolder, remove_file, write_atomically, write_mask,
-    write_normals, write_plane, write_rgb,
+    FolderLock, IoError, MapCompression, StagedFolder, remove_file, write_atomically, write_json,
+    write_mask, write_normals, write_plane, write_rgb,
 };
 use crate::quality::{CaptureQuality, QualityInput, assess};
 use crate::reconstruct::{
@@ -303,11 +303,6 @@ fn write_maps(
         write_rgb(&staged.path(files::ALBEDO_RGB), albedo, compression)?;
     }
     write_mask(&staged.path(files::MASK), &maps.mask)
-}
-
-fn write_json(path: &Path, value: &impl Serialize) -> Result<(), IoError> {
-    let json = serde_json::to_vec_pretty(value).map_err(|e| IoError::unsuitable(path, e))?;
-    write_atomically(path, |out| out.write_all(&json))
 }
 
 /// Writes the record and puts the folder in its place.

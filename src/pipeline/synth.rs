@@ -5,31 +5,22 @@ use crate::gpu::{DeviceRequest, GpuError};
 use crate::io::{FolderLock, IoError, StagedFolder};
 use crate::maps::Size;
 use crate::reconstruct::Compute;
-use crate::synth::attack::AttackKind;
 use crate::synth::head::{
     Detail, FacesError, HeadModel, MorphableHead, ProceduralHead, import_ict,
 };
 use crate::synth::population::{Attendance, MOST_PEOPLE, MOST_SESSIONS};
-use crate::synth::rig::{Preset, mm_per_px};
-use crate::synth::session::{SessionError, SessionScene, Studio};
-use crate::synth::{LIGHT_FILE, SynthSet};
+use crate::synth::rig::mm_per_px;
+use crate::synth::session::{MOST_LAMPS, SessionError, SessionScene, Studio};
+use crate::synth::{SCENE_MARKER, SynthSet};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 #[derive(Clone, Debug)]
 pub struct SynthOptions {
-    pub preset: Preset,
-    pub people: usize,
-    pub attendance: Attendance,
-    pub lamps: usize,
-    /// Common angle of the lamps from the camera's axis in place of the preset's.
-    pub zenith_deg: Option<f64>,
-    pub size: Size,
-    pub seed: u64,
+    /// What is made; its `faces` are filled in from the file.
+    pub set: SynthSet,
     /// Morphable face file in place of the faces made in code.
     pub faces: Option<PathBuf>,
-    pub truth: bool,
-    pub attacks: Vec<AttackKind>,
     pub device: DeviceRequest,
     pub out: PathBuf,
 }
@@ -54,21 +45,11 @@ pub enum SynthError {
 /// # Errors
 /// Options that cannot be, an unusable face file, another set at `out`; nothing is written then.
 pub fn synth(options: &SynthOptions, emit: EventSink<'_>) -> Result<usize, SynthError> {
-    check(options)?;
-    let model = head_model(options.faces.as_deref(), options.size)?;
-    let studio = studio(model, options.size, &options.device, emit)?;
-    let set = SynthSet {
-        preset: options.preset,
-        people: options.people,
-        attendance: options.attendance,
-        lamps: options.lamps,
-        zenith_deg: options.zenith_deg,
-        size: options.size,
-        seed: options.seed,
-        faces: options.faces.as_deref().map(file_hash).transpose()?,
-        truth: options.truth,
-        attacks: options.attacks.clone(),
-    };
+    check(&options.set)?;
+    let faces = options.faces.as_deref();
+    let studio =
+        studio(head_model(faces, options.set.size)?, options.set.size, &options.device, emit)?;
+    let set = SynthSet { faces: faces.map(file_hash).transpose()?, ..options.set.clone() };
     set.check_root(&options.out)?;
     let _lock = FolderLock::acquire(&options.out)?;
     emit(Event::CapturesFound { total: set.sessions() });
@@ -94,10 +75,11 @@ pub fn synth_scene(
     check_size(parsed.size)?;
     let studio = studio(head_model(faces, parsed.size)?, parsed.size, device, emit)?;
     let pictures = parsed
-        .pictures(&studio)
+        .pictures(&studio, true)
         .map_err(|error| SynthError::Session { path: scene.to_path_buf(), error })?;
-    let staged = StagedFolder::create(out, LIGHT_FILE)?;
-    pictures.write(&staged, true)?;
+    // Not by its light file: a session of a real rig has one too.
+    let staged = StagedFolder::create(out, SCENE_MARKER)?;
+    pictures.write(&staged)?;
     Ok(staged.commit()?)
 }
 
@@ -145,28 +127,28 @@ fn file_hash(path: &Path) -> Result<String, IoError> {
     Ok(format!("{:x}", hash.finalize()))
 }
 
-fn check(options: &SynthOptions) -> Result<(), StageError> {
+fn check(set: &SynthSet) -> Result<(), StageError> {
     let usage = |reason: String| Err(StageError::Usage(reason));
-    if !(1..=MOST_PEOPLE).contains(&options.people) {
-        return usage(format!("--people {}: give 1 to {MOST_PEOPLE}", options.people));
+    if !(1..=MOST_PEOPLE).contains(&set.people) {
+        return usage(format!("--people {}: give 1 to {MOST_PEOPLE}", set.people));
     }
-    if let Attendance::Each(count) = options.attendance
+    if let Attendance::Each(count) = set.attendance
         && !(1..=MOST_SESSIONS).contains(&count)
     {
         return usage(format!(
             "--sessions {count}: give 1 to {MOST_SESSIONS}, as often as one person comes at most"
         ));
     }
-    if !(3..=64).contains(&options.lamps) {
-        return usage(format!("--lamps {}: give 3 to 64", options.lamps));
+    if !(3..=MOST_LAMPS).contains(&set.lamps) {
+        return usage(format!("--lamps {}: give 3 to {MOST_LAMPS}", set.lamps));
     }
-    if let Some(zenith) = options.zenith_deg
+    if let Some(zenith) = set.zenith_deg
         && !(1.0..=75.0).contains(&zenith)
     {
         let where_it_is = if zenith > 90.0 { "behind the head" } else { "where it lights no face" };
         return usage(format!("--zenith {zenith}: stands {where_it_is}; give 1 to 75 degrees"));
     }
-    check_size(options.size)
+    check_size(set.size)
 }
 
 fn check_size(size: Size) -> Result<(), StageError> {

@@ -17,10 +17,10 @@ use super::draws::{Draws, mix};
 use super::labels::{Labels, Quality};
 use super::population::{Attendance, Member, population};
 use super::rig::{Preset, RigPlan};
-use super::session::{Pictures, SessionScene, Studio, reference_frame};
+use super::session::{Pictures, SessionScene, Studio, Truths};
 use crate::io::{
-    IoError, MapCompression, StagedFolder, write_atomically, write_grey, write_mask, write_normals,
-    write_plane, write_rgb,
+    IoError, MapCompression, StagedFolder, write_atomically, write_grey, write_json, write_mask,
+    write_normals, write_plane, write_rgb,
 };
 use crate::maps::{ImageStack, Pixels, Size};
 use rayon::prelude::*;
@@ -30,10 +30,12 @@ use std::path::Path;
 /// Lies in the root of every set.
 pub const SET_FILE: &str = "synth.json";
 /// Lies in every session: zenith and azimuth of each lamp, degrees.
-pub const LIGHT_FILE: &str = "LightSource.txt";
+const LIGHT_FILE: &str = "LightSource.txt";
 /// Of every session with truth, below its folder.
 pub const TRUTH_FOLDER: &str = "truth";
-pub const SCENE_FILE: &str = "scene.json";
+const SCENE_FILE: &str = "scene.json";
+/// Where a session with truth has its scene.
+pub const SCENE_MARKER: &str = "truth/scene.json";
 
 /// A capture set: everything in it follows from these numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -198,20 +200,21 @@ impl SynthSet {
             scene.attack = Some(Attack::sample(kind, &mut draws));
             scene.noise_seed = mix(scene.noise_seed ^ (1 + kind as u64));
         }
-        let pictures =
-            scene.pictures(studio).map_err(|error| IoError::unsuitable(&folder, error))?;
+        let pictures = scene
+            .pictures(studio, self.truth)
+            .map_err(|error| IoError::unsuitable(&folder, error))?;
         let staged = StagedFolder::create(&folder, LIGHT_FILE)?;
-        pictures.write(&staged, self.truth)?;
+        pictures.write(&staged)?;
         staged.commit()
     }
 }
 
 impl Pictures {
-    /// Writes images, light file and, where wanted, truth.
+    /// Writes images, light file and, where it was asked for, truth.
     ///
     /// # Errors
     /// What the system reports.
-    pub fn write(&self, staged: &StagedFolder, truth: bool) -> Result<(), IoError> {
+    pub fn write(&self, staged: &StagedFolder) -> Result<(), IoError> {
         let scene = &self.scene;
         let values = self.frames.concat();
         let pixels = if scene.rig.sensor.sixteen_bit {
@@ -223,19 +226,19 @@ impl Pictures {
         for index in 0..images.count {
             write_grey(&staged.path(&format!("im{index}.png")), &images, index)?;
         }
-        if truth {
-            self.write_truth(&staged.path(TRUTH_FOLDER))?;
+        if let Some(truths) = &self.truths {
+            self.write_truths(truths, &staged.path(TRUTH_FOLDER))?;
         }
         let angles = scene.rig.light_angles_deg();
         let lights: String = angles.iter().map(|[z, a]| format!("{z:.2} {a:.2}\n")).collect();
         write_atomically(&staged.path(LIGHT_FILE), |out| out.write_all(lights.as_bytes()))
     }
 
-    fn write_truth(&self, folder: &Path) -> Result<(), IoError> {
+    fn write_truths(&self, truths: &Truths, folder: &Path) -> Result<(), IoError> {
         std::fs::create_dir_all(folder).map_err(|e| IoError::from_system(folder, e))?;
         let at = |name: &str| folder.join(name);
         let none = MapCompression::None;
-        let truth = &self.truth;
+        let truth = &truths.maps;
         let share = self.scene.rig.sensor.exposure_dn / 255.0;
         let scaled = |plane: &crate::maps::AlbedoMap| {
             crate::maps::Plane::new(plane.size, plane.data.iter().map(|v| v * share).collect())
@@ -265,7 +268,7 @@ impl Pictures {
             row: f64,
             visible: bool,
         }
-        let points: Vec<Point> = self
+        let points: Vec<Point> = truths
             .landmarks
             .iter()
             .map(|l| Point { column: l.column, row: l.row, visible: l.visible })
@@ -273,18 +276,6 @@ impl Pictures {
         write_json(&at("landmarks.json"), &points)?;
         write_json(&at(SCENE_FILE), &self.scene)
     }
-}
-
-impl SessionScene {
-    /// Frame whose truth is written.
-    pub fn truth_frame(&self) -> usize {
-        reference_frame(self.rig.lamps.len())
-    }
-}
-
-fn write_json(path: &Path, value: &impl Serialize) -> Result<(), IoError> {
-    let json = serde_json::to_vec_pretty(value).map_err(|e| IoError::unsuitable(path, e))?;
-    write_atomically(path, |out| out.write_all(&json))
 }
 
 /// `YYYY-MM-DD_HH-MM-SS` so many seconds after the beginning of 2008.

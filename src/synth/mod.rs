@@ -31,4 +31,4 @@ pub mod session;
 pub mod spectacles;
 pub mod surface;
 
-pub use files::{LIGHT_FILE, SCENE_FILE, SET_FILE, SynthSet, TRUTH_FOLDER};
+pub use files::{SCENE_MARKER, SET_FILE, SynthSet, TRUTH_FOLDER};

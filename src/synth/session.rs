@@ -37,6 +37,8 @@ pub enum SessionError {
         "the scene has {given} scores of identity, the face model {wanted}; give the model it was made with"
     )]
     OtherModel { given: usize, wanted: usize },
+    #[error("{0}")]
+    Impossible(&'static str),
     #[error(transparent)]
     Scene(#[from] SceneError),
     #[error(transparent)]
@@ -114,18 +116,28 @@ pub struct SessionScene {
     pub attack: Option<Attack>,
 }
 
+/// Most lamps of a session.
+pub const MOST_LAMPS: usize = 64;
+/// A blur wider than this is a grey picture, and takes for ever.
+const MOST_BLUR_PX: f32 = 50.0;
+
 /// The frame that truth is told of: the one that registration brings the others onto.
 pub fn reference_frame(frames: usize) -> usize {
     frames.saturating_sub(1) / 2
 }
 
-/// The pictures of a session and what is true of them.
+/// What is true of the frame [`reference_frame`].
+pub struct Truths {
+    pub maps: Truth,
+    /// Of the face; none where a picture is held before it.
+    pub landmarks: Vec<render::Landmark>,
+}
+
+/// The pictures of a session and, if asked for, what is true of them.
 pub struct Pictures {
     /// One per lamp, steps of the file: 8 or 16 bits.
     pub frames: Vec<Vec<u16>>,
-    /// Of the frame [`reference_frame`].
-    pub truth: Truth,
-    pub landmarks: Vec<render::Landmark>,
+    pub truths: Option<Truths>,
     /// The scene with its exposure set.
     pub scene: SessionScene,
 }
@@ -171,7 +183,15 @@ impl SessionScene {
     /// # Errors
     /// A scene that cannot be traced (numbers that are not finite, another face model), or a GPU
     /// that fails.
-    pub fn pictures(&self, studio: &Studio) -> Result<Pictures, SessionError> {
+    pub fn pictures(&self, studio: &Studio, with_truth: bool) -> Result<Pictures, SessionError> {
+        if !(1..=MOST_LAMPS).contains(&self.rig.lamps.len()) {
+            return Err(SessionError::Impossible("has no lamps, or more than 64; give 1 to 64"));
+        }
+        if !(0.0..=MOST_BLUR_PX).contains(&self.rig.sensor.blur_px) {
+            return Err(SessionError::Impossible(
+                "blur_px is not within 0 and 50; give a blur that is",
+            ));
+        }
         let wanted = studio.model.identity_scores();
         if self.identity.len() != wanted {
             return Err(SessionError::OtherModel { given: self.identity.len(), wanted });
@@ -222,12 +242,18 @@ impl SessionScene {
             .enumerate()
             .map(|(i, plane)| sensor.expose(plane, mix(self.noise_seed ^ i as u64)))
             .collect();
-        let reference = frame(reference_frame(self.rig.lamps.len()), &self.rig.lamps);
-        let truth = traced.truth(view, self.size, &reference, options)?;
-        let points: Vec<_> =
-            studio.model.topology().landmarks.iter().map(|&v| positions[v as usize]).collect();
-        let landmarks = render::landmarks(&traced.scene, view, &reference.pose, &points);
-        Ok(Pictures { frames, truth, landmarks, scene })
+        let mut truths = None;
+        if with_truth {
+            let reference = frame(reference_frame(self.rig.lamps.len()), &self.rig.lamps);
+            let of_face = self.attack.is_none();
+            let marks = studio.model.topology().landmarks.iter().filter(|_| of_face);
+            let points: Vec<_> = marks.map(|&v| positions[v as usize]).collect();
+            truths = Some(Truths {
+                maps: traced.truth(view, self.size, &reference, options)?,
+                landmarks: render::landmarks(&traced.scene, view, &reference.pose, &points),
+            });
+        }
+        Ok(Pictures { frames, truths, scene })
     }
 }
 

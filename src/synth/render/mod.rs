@@ -32,8 +32,7 @@ pub use scene::{Scene, SceneError, Triangle, Vertex};
 pub use truth::{Landmark, LightTruth, Truth, landmarks, truth};
 pub use view::{HeadPose, View};
 
-/// Rec. 709.
-pub const LUMINANCE: [f32; 3] = [0.2126, 0.7152, 0.0722];
+pub(crate) use crate::io::LUMINANCE;
 
 /// What happens where a surface turns away from a light.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

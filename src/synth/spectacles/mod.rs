@@ -19,7 +19,7 @@ pub use style::{Spectacles, Stuff, Style};
 
 use super::exact_math::{Vector, add, along, normalise, scale, sin_cos_deg, sub};
 use super::head::Topology;
-use super::surface::{Material, Part, Surface};
+use super::surface::{Material, Surface};
 use relief::Relief;
 use sweep::{Station, ellipsoid, lens, tube};
 
@@ -372,9 +372,4 @@ fn ear(relief: &Relief, jaw: Vector) -> (f32, f32) {
     let top = top.unwrap_or(jaw[1] + 8.0);
     let begins = behind().find(|&back| stands_out(top - 5.0, back, 3.5)).unwrap_or(start + 28.0);
     (top - 2.0, begins + 1.0)
-}
-
-/// Whether a part belongs to spectacles.
-pub fn is_spectacles(part: Part) -> bool {
-    matches!(part, Part::Frame | Part::Lens)
 }

@@ -9,6 +9,7 @@ use crate::synth::draws::Draws;
 use crate::synth::exact_math::{cross, dot, length};
 use crate::synth::head::{Detail, Expression, HeadModel, ProceduralHead};
 use crate::synth::render::{Frame, HeadPose, Light, Options, Scene, View, image, landmarks, truth};
+use crate::synth::surface::Part;
 
 fn model() -> &'static ProceduralHead {
     static MODEL: OnceLock<ProceduralHead> = OnceLock::new();
