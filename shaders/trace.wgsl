@@ -33,6 +33,11 @@ struct Params {
     grazing: f32,
     luminance: vec3<f32>,
     most_lenses: u32,
+    // Rays by which a sub-sample gathers light from other surfaces.
+    bounce_rays: u32,
+    // Where the directions of the hemisphere begin among the spots.
+    first_bounce: u32,
+    padding: vec2<u32>,
 }
 
 // Bits of Params.effects.
@@ -88,7 +93,8 @@ struct Light {
 @group(0) @binding(3) var<storage, read> corners: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read> vertices: array<Vertex>;
 @group(0) @binding(5) var<storage, read> lights: array<Light>;
-// Places on the lights' discs, for all sub-samples of a pixel.
+// Places on the lights' discs, for all sub-samples of a pixel; after them those on the disc under
+// the hemisphere from which light is gathered.
 @group(0) @binding(6) var<storage, read> spots: array<vec2<f32>>;
 // Image: red, green, blue, coverage. Truth, planar: normal and depth; albedo and part (plus 256
 // behind a lens); for each light specular share, attached, cast.
@@ -437,8 +443,43 @@ fn sight(column: f32, row: f32) -> Ray {
     return Ray(params.eye + params.skip * direction, direction, 0.0, params.reach);
 }
 
+// Matte light of all lamps that a surfel reflects after another surface did.
+fn bounced(s: Surfel, index: u32, cast_shadows: bool) -> vec3<f32> {
+    let samples = params.samples_per_side * params.samples_per_side;
+    let first = first_side(s.normal);
+    let second = second_side(s.normal);
+    var sum = vec3<f32>(0.0);
+    for (var i = 0u; i < params.bounce_rays; i++) {
+        let spot = spots[params.first_bounce + i * samples + index];
+        let rise = sqrt(max(1.0 - spot.x * spot.x - spot.y * spot.y, 0.0));
+        let direction = rise * s.normal + spot.x * first + spot.y * second;
+        var ray = Ray(s.lifted, direction, 0.0, 1e6);
+        var passed = vec3<f32>(1.0);
+        for (var round = 0u; round <= params.most_lenses; round++) {
+            let hit = walk(ray, false);
+            if hit.triangle == MISS {
+                break;
+            }
+            let met = surfel_at(ray, hit);
+            if met.part != LENS {
+                for (var light = 0u; light < params.lights; light++) {
+                    let lit = light_on(met, light, cast_shadows, index * params.light_samples, params.light_samples);
+                    sum += passed * lit.visible * max(lit.matte, vec3<f32>(0.0));
+                }
+                break;
+            }
+            if (params.effects & LENSES) != 0u {
+                passed *= met.albedo * (1.0 - both_faces(fresnel(met.specular, dot(met.normal, met.viewer))));
+            }
+            ray.start = hit.distance + params.clearance;
+        }
+    }
+    return s.albedo * sum / f32(params.bounce_rays);
+}
+
 // Red, green, blue and coverage of one sub-sample.
-fn sample_at(column: f32, row: f32, first_spot: u32) -> vec4<f32> {
+fn sample_at(column: f32, row: f32, index: u32) -> vec4<f32> {
+    let first_spot = index * params.light_samples;
     let cast_shadows = (params.effects & CAST) != 0u;
     var ray = sight(column, row);
     var passed = vec3<f32>(1.0);
@@ -458,6 +499,9 @@ fn sample_at(column: f32, row: f32, first_spot: u32) -> vec4<f32> {
         }
         if !lens {
             sum.w = 1.0;
+            if params.bounce_rays > 0u {
+                sum += vec4<f32>(passed * bounced(s, index, cast_shadows), 0.0);
+            }
             break;
         }
         if (params.effects & LENSES) != 0u {
@@ -478,7 +522,7 @@ fn trace_image(@builtin(global_invocation_id) id: vec3<u32>) {
     for (var i = 0u; i < n * n; i++) {
         let right = (f32(i % n) + 0.5) / f32(n) - 0.5;
         let down = (f32(i / n) + 0.5) / f32(n) - 0.5;
-        sum += sample_at(f32(id.x) + right, f32(id.y) + down, i * params.light_samples);
+        sum += sample_at(f32(id.x) + right, f32(id.y) + down, i);
     }
     results[id.y * params.width + id.x] = sum / f32(n * n);
 }

@@ -156,6 +156,13 @@ fn the_kernel_sees_what_the_cpu_sees() {
             Options { attached: Attached::Negative, ..Options::ideal() },
         ),
         ("dark", pinhole, away, vec![Light::distant([-0.8, 0.3, 0.4], 1.0)], Options::ideal()),
+        (
+            "inter-reflecting",
+            pinhole,
+            away,
+            vec![lamp(300.0, 200.0), lamp(-250.0, -150.0)],
+            all.with_inter_reflection(),
+        ),
     ];
     for (what, view, pose, lights, options) in cases {
         let frame = Frame { pose, lights };
@@ -166,7 +173,8 @@ fn the_kernel_sees_what_the_cpu_sees() {
         let share = differing(what, &flat(&on_gpu.pixels), &flat(&cpu.pixels), 4);
         // Each sub-sample has its own outline.
         let samples =
-            (options.samples_per_side * options.samples_per_side * options.light_samples) as f64;
+            (options.samples_per_side * options.samples_per_side * options.light_samples) as f64
+                * (1 + options.bounce_rays) as f64;
         println!("{what}: {share:.5} of the pixels differ");
         assert!(share <= samples * OUTLINE_SHARE, "{what}: {share} of the pixels differ");
         if options.lenses {

@@ -43,6 +43,9 @@ pub(super) struct SynthArguments {
     /// Width and height of the images in pixels
     #[arg(long, value_name = "WIDTHxHEIGHT", default_value = "256x256", value_parser = parse_size)]
     size: Size,
+    /// Light that reaches the face by way of the face too, once; takes several times as long
+    #[arg(long)]
+    inter_reflection: bool,
     /// Another seed makes other people
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -124,6 +127,7 @@ pub(super) fn run(arguments: SynthArguments) -> anyhow::Result<u8> {
                 lamps: arguments.lamps,
                 zenith_deg: arguments.zenith,
                 size: arguments.size,
+                inter_reflection: arguments.inter_reflection,
                 seed: arguments.seed,
                 faces: None,
                 truth: !arguments.no_truth,

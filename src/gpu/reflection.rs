@@ -173,6 +173,9 @@ fn shaders() -> Vec<Shader> {
                         grazing,
                         luminance,
                         most_lenses,
+                        bounce_rays,
+                        first_bounce,
+                        padding,
                     ]
                 ),
                 layout!(

@@ -53,6 +53,9 @@ pub(super) struct Params {
     pub(super) grazing: f32,
     pub(super) luminance: [f32; 3],
     pub(super) most_lenses: u32,
+    pub(super) bounce_rays: u32,
+    pub(super) first_bounce: u32,
+    pub(super) padding: [u32; 2],
 }
 
 /// The compiled kernel.
@@ -188,9 +191,12 @@ impl TraceKernel {
             grazing: GRAZING,
             luminance: LUMINANCE,
             most_lenses: MOST_LENSES as u32,
+            bounce_rays: options.bounce_rays as u32,
+            first_bounce: job.spots.len() as u32,
+            padding: [0; 2],
         };
         // Truth looks at the middle of every light; a binding must not be empty.
-        let spots = if truth { vec![[0.0f32; 2]] } else { job.spots };
+        let spots = if truth { vec![[0.0f32; 2]] } else { [job.spots, job.bounces].concat() };
         let mut lights = job.lights;
         lights.resize(lights.len().max(1), bytemuck::Zeroable::zeroed());
         let planes = if truth { 2 + frame.lights.len() } else { 1 };

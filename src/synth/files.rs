@@ -27,6 +27,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
+/// Seconds of a mean year.
+const YEAR_S: f64 = 365.25 * 86_400.0;
 /// Lies in the root of every set.
 pub const SET_FILE: &str = "synth.json";
 /// Lies in every session: zenith and azimuth of each lamp, degrees.
@@ -47,6 +49,8 @@ pub struct SynthSet {
     pub lamps: usize,
     pub zenith_deg: Option<f64>,
     pub size: Size,
+    /// Whether light reaches the face by way of the face.
+    pub inter_reflection: bool,
     pub seed: u64,
     /// SHA-256 of the file that faces come from; `None` for those made in code.
     pub faces: Option<String>,
@@ -67,6 +71,8 @@ struct Planned<'a> {
     member: &'a Member,
     visit: usize,
     attack: Option<AttackKind>,
+    /// Since the first day of the set.
+    years: f64,
     id: String,
     session: String,
 }
@@ -96,7 +102,7 @@ impl SynthSet {
         let with_attacks = !self.attacks.is_empty();
         let mut table =
             format!("{}{}\n", Labels::HEADER, if with_attacks { ",Attack" } else { "" });
-        for Planned { member, visit, attack, id, session } in &planned {
+        for Planned { member, visit, attack, id, session, .. } in &planned {
             table += &member.sessions[*visit].row(id, session);
             if with_attacks {
                 table += &format!(",{}", attack.map_or("none", AttackKind::word));
@@ -167,12 +173,14 @@ impl SynthSet {
             let second = u64::from(*day) * 86_400 + draws.range(8.0 * 3600.0, 18.0 * 3600.0) as u64;
             last = second.max(last + 60);
             let session = time_stamp(last);
-            planned.push(Planned { member, visit, attack: None, id: id.clone(), session });
+            let years = last as f64 / YEAR_S;
+            planned.push(Planned { member, visit, attack: None, years, id: id.clone(), session });
         }
         for (n, kind) in self.attacks.iter().enumerate() {
             let session = time_stamp(last + 3600 * (n as u64 + 1));
             let attack = Some(*kind);
-            planned.push(Planned { member, visit: 0, attack, id: id.clone(), session });
+            let years = last as f64 / YEAR_S;
+            planned.push(Planned { member, visit: 0, attack, years, id: id.clone(), session });
         }
         planned
     }
@@ -187,14 +195,15 @@ impl SynthSet {
         if folder.join(LIGHT_FILE).exists() {
             return Ok(());
         }
-        let Planned { member, visit, .. } = planned;
+        let Planned { member, visit, years, .. } = planned;
         let plan = RigPlan {
             preset: self.preset,
             lamps: self.lamps,
             zenith_deg: self.zenith_deg,
             size: self.size,
+            inter_reflection: self.inter_reflection,
         };
-        let mut scene = SessionScene::sample(studio, member, *visit, &plan);
+        let mut scene = SessionScene::sample(studio, member, *visit, *years, &plan);
         if let Some(kind) = planned.attack {
             let mut draws = Draws::new(mix(scene.noise_seed ^ kind as u64));
             scene.attack = Some(Attack::sample(kind, &mut draws));

@@ -137,6 +137,8 @@ pub struct RigPlan {
     /// Common angle of the lamps from the camera's axis in place of the preset's range.
     pub zenith_deg: Option<f64>,
     pub size: Size,
+    /// Whether light reaches the face by way of the face.
+    pub inter_reflection: bool,
 }
 
 /// Size of a pixel at the distance of the head: the head fills the picture.
@@ -220,7 +222,11 @@ impl Rig {
                 bright_dn = sensor.offset_dn + lit * draws.range(0.2, 0.35) as f32;
             }
         }
-        Self { lamps, view, head_mm, drift_mm, sensor, bright_dn, options: preset.options() }
+        let mut options = preset.options();
+        if plan.inter_reflection {
+            options = options.with_inter_reflection();
+        }
+        Self { lamps, view, head_mm, drift_mm, sensor, bright_dn, options }
     }
 
     /// Zenith and azimuth of each lamp as seen from the head, degrees, in Photoface's convention

@@ -3,7 +3,8 @@
 use super::appearance::{Canvas, Grooming, Look, dress};
 use super::attack::{Attack, AttackKind, BELOW_EYES_MM, HALF_SIZE_MM};
 use super::draws::{Draws, mix};
-use super::head::{Expression, HeadModel};
+use super::exact_math::{along, sin_cos_deg};
+use super::head::{Expression, HeadModel, weight_field};
 use super::labels::{Emotion, Gender, Labels, PoseClass};
 use super::population::Member;
 use super::render::{self, Frame, HeadPose, Options, Radiance, Scene, SceneError, Truth, View};
@@ -18,6 +19,8 @@ use serde::{Deserialize, Serialize};
 pub struct Studio {
     model: Box<dyn HeadModel>,
     canvas: Canvas,
+    /// Where a vertex goes with the person's weight.
+    weight: Vec<[f32; 3]>,
     /// Traces in place of the CPU.
     gpu: Option<Box<Gpu>>,
 }
@@ -26,7 +29,8 @@ impl Studio {
     /// `detail_mm`: about the size of a pixel on the face.
     pub fn new(model: Box<dyn HeadModel>, detail_mm: f32, gpu: Option<Box<Gpu>>) -> Self {
         let canvas = Canvas::new(model.topology(), detail_mm);
-        Self { model, canvas, gpu }
+        let weight = weight_field(model.topology());
+        Self { model, canvas, weight, gpu }
     }
 }
 
@@ -99,6 +103,10 @@ pub struct SessionScene {
     pub labels: Labels,
     /// Scores of the face model.
     pub identity: Vec<f32>,
+    /// What the person has gained since the first day of the set, in standard deviations of the
+    /// population's weight.
+    #[serde(default)]
+    pub gained_weight: f32,
     pub look: Look,
     pub grooming: Grooming,
     /// Those that the person wears in this session.
@@ -143,8 +151,14 @@ pub struct Pictures {
 }
 
 impl SessionScene {
-    /// Visit number `visit` of a person.
-    pub fn sample(studio: &Studio, member: &Member, visit: usize, plan: &RigPlan) -> Self {
+    /// Visit number `visit` of a person, so many years after the first day of the set.
+    pub fn sample(
+        studio: &Studio,
+        member: &Member,
+        visit: usize,
+        years: f64,
+        plan: &RigPlan,
+    ) -> Self {
         let labels = member.sessions[visit];
         let mut lasting = Draws::new(mix(member.seed));
         let sign = if member.gender == Gender::Male { 1.0 } else { -1.0 };
@@ -153,11 +167,13 @@ impl SessionScene {
         let mut look = Look::sample(member.gender, &mut lasting);
         look.beard = member.facial_hair;
         let spectacles = Spectacles::sample(&mut lasting);
+        let gained_weight = gained_weight(years, &mut lasting);
         let mut draws = Draws::new(mix(member.seed ^ mix(0x5e55 + visit as u64)));
-        let grooming = Grooming::sample(&look, Some(labels.facial_hair), &mut draws);
+        let grooming = Grooming::sample(&look, Some(labels.facial_hair), years, &mut draws);
         Self {
             labels,
             identity,
+            gained_weight,
             look,
             grooming,
             spectacles: labels.spectacles.then_some(spectacles),
@@ -196,7 +212,12 @@ impl SessionScene {
         if self.identity.len() != wanted {
             return Err(SessionError::OtherModel { given: self.identity.len(), wanted });
         }
-        let positions = studio.model.positions(&self.identity, &self.expression);
+        let mut positions = studio.model.positions(&self.identity, &self.expression);
+        if self.gained_weight != 0.0 {
+            for (place, &way) in positions.iter_mut().zip(&studio.weight) {
+                *place = along(*place, self.gained_weight, way);
+            }
+        }
         let surface = dress(&studio.canvas, &positions, &self.look, &self.grooming);
         let worn = self.spectacles.as_ref().map(|s| s.on(studio.model.topology(), &positions));
         let surfaces: Vec<&Surface> = [&surface].into_iter().chain(&worn).collect();
@@ -275,6 +296,13 @@ fn share_below(values: &[f32], share: f64) -> f32 {
     crate::order_statistics::quantile(&mut values, share).unwrap_or(0.0)
 }
 
+/// Some gain a little every year, some lose; all are heavier in winter than in summer.
+fn gained_weight(years: f64, lasting: &mut Draws) -> f32 {
+    let (trend, swing) = (0.3 * lasting.normal(), 0.08 * lasting.normal());
+    let season = 1.0 - sin_cos_deg(360.0 * years).1;
+    (trend * years - swing * season) as f32
+}
+
 /// What the face does. Nobody is quite still.
 fn expression(emotion: Emotion, draws: &mut Draws) -> Expression {
     let mut up_to = |most: f64| draws.range(0.0, most) as f32;
@@ -289,16 +317,17 @@ fn expression(emotion: Emotion, draws: &mut Draws) -> Expression {
     match emotion {
         Emotion::BlankStare => {}
         Emotion::Positive => {
-            let strength = 0.5 + up_to(0.5);
+            let strength = 0.65 + up_to(0.35);
             face.mouth_smile = strength;
-            face.cheek_squint = strength * (0.4 + up_to(0.5));
+            face.cheek_squint = strength * (0.5 + up_to(0.5));
             face.eye_squint = strength * (0.1 + up_to(0.4));
+            face.brow_down = 0.0;
             face.mouth_press = 0.0;
             // Some smile with closed lips, most show teeth.
-            if up_to(1.0) > 0.4 {
-                face.mouth_upper_up = strength * up_to(0.5);
-                face.mouth_lower_down = strength * up_to(0.5);
-                face.jaw_open = strength * up_to(0.3);
+            if up_to(1.0) > 0.35 {
+                face.mouth_upper_up = strength * (0.35 + up_to(0.5));
+                face.mouth_lower_down = strength * up_to(0.35);
+                face.jaw_open = strength * (0.08 + up_to(0.25));
             }
         }
         Emotion::Negative => {

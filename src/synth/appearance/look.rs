@@ -164,7 +164,7 @@ impl Look {
         let iris = iris.map(|c| c * shade);
         let ageing = ((age_years - 20.0) / 45.0).clamp(0.0, 1.0);
         // Loss sets in early for some men and never for others.
-        let loss = if male { (uniform(-0.9, 0.7) + 1.3 * ageing).clamp(0.0, 1.0) } else { 0.0 };
+        let loss = if male { (uniform(-1.25, 0.35) + ageing).clamp(0.0, 1.0) } else { 0.0 };
         let recession =
             if male { 0.25 * uniform(-0.3, 1.0) + 0.75 * loss } else { uniform(-0.3, 0.1) };
         let hairline = 64.0 + 5.0 * uniform(-1.0, 1.0) + if male { 22.0 * loss } else { -1.0 };
@@ -172,8 +172,8 @@ impl Look {
         let choice = uniform(0.0, 1.0);
         let cut = match (male, choice) {
             (true, _) if loss > 0.75 && choice < 0.7 => HairCut::Bare,
-            (true, c) if c < 0.04 => HairCut::Bare,
-            (true, c) if c < 0.22 => HairCut::Buzz,
+            (true, c) if c < 0.03 => HairCut::Bare,
+            (true, c) if c < 0.14 => HairCut::Buzz,
             (true, c) if c < 0.90 || loss > 0.3 => HairCut::Short,
             (true, c) if c < 0.97 => HairCut::Medium,
             (true, _) => HairCut::Long,
@@ -253,11 +253,20 @@ impl Look {
     }
 }
 
+/// Hair of the head grows by a centimetre or more a month (Myers & Hamilton, Ann. N.Y. Acad. Sci. 53, 1951).
+const MM_PER_WEEK: f32 = 2.6;
+
 impl Grooming {
     /// One day of a person: hair a little longer or shorter, shaved or not, other clothes.
+    /// `years` since the first day of the set: hair grows and is cut at intervals.
     /// `facial_hair`: what the label of the day says; None lets the person's habit decide (some
     /// days a man shaves and some he does not; full beards stay).
-    pub fn sample(look: &Look, facial_hair: Option<FacialHair>, draws: &mut Draws) -> Self {
+    pub fn sample(
+        look: &Look,
+        facial_hair: Option<FacialHair>,
+        years: f64,
+        draws: &mut Draws,
+    ) -> Self {
         let mut uniform = |low: f32, high: f32| draws.range(f64::from(low), f64::from(high)) as f32;
         let lapse = uniform(0.0, 1.0) < 0.2;
         let habit = match (look.gender, look.beard, lapse) {
@@ -274,14 +283,19 @@ impl Grooming {
             HairCut::Long if switch < 0.2 && look.gender == Gender::Female => HairCut::Tied,
             cut => cut,
         };
-        let length_mm = match cut {
-            HairCut::Bare => 0.4,
-            HairCut::Buzz => uniform(3.0, 9.0),
-            HairCut::Short => uniform(18.0, 48.0),
-            HairCut::Medium => uniform(90.0, 150.0),
-            HairCut::Long => uniform(200.0, 290.0),
-            HairCut::Tied => uniform(150.0, 250.0),
+        // Shortest length after a cut, how much longer the longest-haired has it, weeks between cuts.
+        let (shortest_mm, spread_mm, weeks) = match cut {
+            HairCut::Bare => (0.4, 0.0, 0.0),
+            HairCut::Buzz => (3.0, 3.0, 1.5),
+            HairCut::Short => (18.0, 20.0, 6.0),
+            HairCut::Medium => (90.0, 45.0, 9.0),
+            HairCut::Long => (200.0, 60.0, 16.0),
+            HairCut::Tied => (150.0, 70.0, 16.0),
         };
+        let (own, offset) = ((look.texture % 89) as f32 / 89.0, (look.texture % 31) as f64 / 31.0);
+        let since_cut = if weeks > 0.0 { (years * 52.18 / weeks + offset).fract() } else { 0.0 };
+        let grown_mm = MM_PER_WEEK * (weeks * since_cut) as f32;
+        let length_mm = shortest_mm + spread_mm * own + grown_mm;
         let fringe_chance = if look.gender == Gender::Female { 0.3 } else { 0.25 };
         let keeps = (look.texture % 100) as f32 / 100.0 < fringe_chance;
         let pale = uniform(0.0, 1.0);

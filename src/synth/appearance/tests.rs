@@ -20,7 +20,7 @@ fn man() -> Look {
 }
 
 fn day(look: &Look, facial_hair: FacialHair, cut: HairCut) -> Grooming {
-    let mut day = Grooming::sample(look, Some(facial_hair), &mut Draws::new(9));
+    let mut day = Grooming::sample(look, Some(facial_hair), 0.0, &mut Draws::new(9));
     (day.cut, day.fringe) = (cut, 0.0);
     day.length_mm = match cut {
         HairCut::Medium => 120.0,
@@ -133,7 +133,7 @@ fn a_surface_is_whole_and_comes_out_the_same_again() {
     {
         let gender = if number % 2 == 0 { Gender::Female } else { Gender::Male };
         let look = Look::sample(gender, &mut Draws::new(number as u64));
-        let mut day = Grooming::sample(&look, None, &mut Draws::new(1));
+        let mut day = Grooming::sample(&look, None, 0.0, &mut Draws::new(1));
         day.cut = cut;
         let surface = dress(&canvas, &topology.rest, &look, &day);
         let again = dress(&canvas, &topology.rest, &look, &day);
@@ -249,7 +249,7 @@ fn looks_last_and_days_change() {
         cuts.insert(look.cut);
         dark_hair[usize::from(look.melanin > 0.12)].push(look.hair[0]);
         for session in 0..4 {
-            let day = Grooming::sample(&look, None, &mut Draws::new(1000 * seed + session));
+            let day = Grooming::sample(&look, None, 0.0, &mut Draws::new(1000 * seed + session));
             if gender == Gender::Female {
                 women += 1;
                 assert_eq!(day.facial_hair, FacialHair::None);
@@ -258,7 +258,7 @@ fn looks_last_and_days_change() {
                 bearded.insert(day.facial_hair);
             }
         }
-        let wanted = Grooming::sample(&look, Some(FacialHair::Both), &mut Draws::new(seed));
+        let wanted = Grooming::sample(&look, Some(FacialHair::Both), 0.0, &mut Draws::new(seed));
         assert_eq!(wanted.facial_hair, FacialHair::Both);
     }
     assert_eq!((women, bearded.len(), cuts.len()), (800, 5, 6));

@@ -9,9 +9,13 @@
 //! The amounts and signs are of the order that anthropometric surveys report (Farkas 1994; Zhuang
 //! and Bradtmiller 2005); they are rounded by eye, not fitted to the surveys' tables.
 
+use super::Topology;
 use super::deform::Push;
 use super::deform::Push::*;
+use super::field::Vec3;
+use super::normals::vertex_normals;
 use crate::synth::draws::Draws;
+use crate::synth::surface::Part;
 
 /// Hidden factors that tie the parameters together.
 const FACTORS: usize = 4;
@@ -58,7 +62,7 @@ pub const PARAMETERS: &[Parameter] = parameters![
     forehead_width 0.0 [0.0, 0.45, 0.0, 0.0] => [
         Move([56.0, 36.0, -28.0], [40.0, 45.0, 50.0], [2.6, 0.0, 0.0]),
     ],
-    temple_hollow 0.05 [0.0, 0.0, 0.1, -0.55] => [
+    temple_hollow 0.25 [0.0, 0.0, 0.1, -0.55] => [
         Swell([57.0, 14.0, -28.0], [26.0, 30.0, 30.0], -2.0),
     ],
     brow_ridge 0.75 [0.0, 0.0, 0.0, -0.1] => [
@@ -145,10 +149,10 @@ pub const PARAMETERS: &[Parameter] = parameters![
     cheekbone_height -0.10 [0.0; 4] => [
         Move([46.0, -20.0, -4.0], [28.0, 22.0, 34.0], [0.0, 2.8, 0.0]),
     ],
-    front_cheek -0.20 [0.0, 0.1, 0.0, 0.35] => [
+    front_cheek -0.35 [0.0, 0.1, 0.0, 0.35] => [
         Swell([34.0, -30.0, 8.0], [25.0, 25.0, 28.0], 1.6),
     ],
-    cheek_fullness -0.05 [0.0, 0.1, -0.1, 0.8] => [
+    cheek_fullness -0.40 [0.0, 0.1, -0.1, 0.8] => [
         Swell([45.0, -54.0, -14.0], [30.0, 34.0, 44.0], 3.4),
     ],
     fold 0.15 [0.0, 0.0, 0.0, 0.2] => [
@@ -222,7 +226,7 @@ pub const PARAMETERS: &[Parameter] = parameters![
         Swell([17.0, -103.0, 9.0], [16.0, 17.0, 24.0], -0.7),
     ],
     chin_cleft 0.30 [0.0; 4] => [Swell([0.0, -101.0, 20.0], [5.0, 9.0, 12.0], -0.7)],
-    jowl 0.05 [0.0, 0.0, 0.0, 0.5] => [Swell([36.0, -92.0, -16.0], [20.0, 22.0, 30.0], 1.8)],
+    jowl 0.15 [0.0, 0.0, 0.0, 0.5] => [Swell([36.0, -92.0, -16.0], [20.0, 22.0, 30.0], 1.8)],
     under_chin 0.10 [0.0, 0.1, -0.1, 0.8] => [
         Move([0.0, -116.0, -22.0], [46.0, 28.0, 48.0], [0.0, -5.0, 1.5]),
     ],
@@ -277,6 +281,47 @@ pub const PARAMETERS: &[Parameter] = parameters![
     uneven_jaw 0.0 [0.0; 4] => [SwellLeft([48.0, -74.0, -40.0], [30.0, 32.0, 44.0], 1.3)],
     uneven_ear 0.0 [0.0; 4] => [Left([82.0, -14.0, -100.0], [24.0, 48.0, 40.0], [1.6, 1.2, 0.0])],
 ];
+
+/// What grows with the weight of a person, away from eyes and bones.
+const OF_WEIGHT: [&str; 8] = [
+    "temple_hollow",
+    "front_cheek",
+    "cheek_fullness",
+    "jaw_width",
+    "jaw_taper",
+    "jowl",
+    "under_chin",
+    "neck_width",
+];
+
+/// How far each vertex of any head moves, in mm, when its person's weight rises by one standard
+/// deviation of the population's: the fields above by their loads on the factor "fat".
+pub(in super::super) fn weight_field(topology: &Topology) -> Vec<[f32; 3]> {
+    const FAT: usize = FACTORS - 1;
+    let mut skin = vec![true; topology.rest.len()];
+    for (triangle, &part) in topology.triangles.iter().zip(&topology.parts) {
+        if part != Part::Skin {
+            triangle.iter().for_each(|&v| skin[v as usize] = false);
+        }
+    }
+    let parameters: Vec<&Parameter> =
+        PARAMETERS.iter().filter(|p| OF_WEIGHT.contains(&p.name)).collect();
+    let normals = vertex_normals(&topology.rest, &topology.triangles);
+    let at = |vertex: usize| -> [f32; 3] {
+        if !skin[vertex] {
+            return [0.0; 3];
+        }
+        let wide = |v: [f32; 3]| Vec3::from(v.map(f64::from));
+        let (place, normal) = (wide(topology.rest[vertex]), wide(normals[vertex]));
+        let moved: Vec3 = parameters
+            .iter()
+            .flat_map(|p| p.pushes.iter().map(|push| (f64::from(p.loads[FAT]), push)))
+            .map(|(load, push)| push.at(place, normal) * load)
+            .sum();
+        [moved.x as f32, moved.y as f32, moved.z as f32]
+    };
+    (0..topology.rest.len()).map(at).collect()
+}
 
 /// Scores of a person, cut at ±2.6 about the mean of the sex: no monsters.
 pub(super) fn sample(masculinity: f32, draws: &mut Draws) -> Vec<f32> {

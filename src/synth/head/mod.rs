@@ -37,6 +37,7 @@ use super::surface::Part;
 
 pub use faces_file::FacesError;
 pub use ict::import_ict;
+pub(super) use identity::weight_field;
 pub use identity::{PARAMETERS, Parameter};
 pub use morphable::MorphableHead;
 pub use normals::vertex_normals;

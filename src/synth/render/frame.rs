@@ -51,6 +51,8 @@ pub(crate) struct Job<'a> {
     pub options: Options,
     /// Places on the lights' discs, for all sub-samples of a pixel.
     pub spots: Vec<[f32; 2]>,
+    /// Directions of the hemisphere as places on its disc, for all sub-samples of a pixel.
+    pub bounces: Vec<[f32; 2]>,
 }
 
 /// A packet of sight and what is at its end.
@@ -84,6 +86,7 @@ impl<'a> Job<'a> {
         let options = Options {
             samples_per_side: n,
             light_samples: options.light_samples.clamp(1, 64),
+            bounce_rays: options.bounce_rays.min(64),
             ..*options
         };
         Self {
@@ -91,25 +94,31 @@ impl<'a> Job<'a> {
             rays: RayParams::new(view, &frame.pose, scene.bounds),
             lights: frame.lights.iter().map(|l| LightRecord::new(l, &frame.pose)).collect(),
             spots: disc(n * n * options.light_samples),
+            bounces: disc(n * n * options.bounce_rays.max(1)),
             options,
         }
     }
 
     /// Follows sixteen rays of sight through the image.
     pub(super) fn see(&self, spots: &[Spot; LANES], candidates: &[u32]) -> Seen {
-        let mut seen =
-            Seen { surfels: [None; LANES], passed: [[1.0; 3]; LANES], lenses: Vec::new() };
-        if candidates.is_empty() {
-            return seen;
-        }
         let mut rays = Rays::none();
+        if candidates.is_empty() {
+            return self.follow(rays, |_, _| ());
+        }
         for (lane, spot) in spots.iter().enumerate().filter(|(_, spot)| spot.pixel.is_some()) {
             let (origin, direction) = self.rays.ray(spot.column, spot.row);
             rays.set(lane, origin, direction, 0.0, self.rays.reach);
         }
+        self.follow(rays, |rays, hits| closest_of(self.scene, candidates, rays, hits))
+    }
+
+    /// Follows rays to the first thing that is not a lens; `find` tells the nearest triangle.
+    pub(super) fn follow(&self, mut rays: Rays, find: impl Fn(&Rays, &mut Hits)) -> Seen {
+        let mut seen =
+            Seen { surfels: [None; LANES], passed: [[1.0; 3]; LANES], lenses: Vec::new() };
         let mut hits = Hits::none();
         for round in 0..=MOST_LENSES {
-            closest_of(self.scene, candidates, &rays, &mut hits);
+            find(&rays, &mut hits);
             let mut again = false;
             for lane in 0..LANES {
                 if rays.end[lane] < 0.0 {
@@ -246,6 +255,14 @@ impl<'a> Job<'a> {
                     for c in 0..3 {
                         out[lane][c] += glint[c];
                     }
+                }
+            }
+        }
+        if any && self.options.bounce_rays > 0 {
+            let bounced = self.bounced(&seen.surfels, &indices);
+            for lane in 0..LANES {
+                for c in 0..3 {
+                    out[lane][c] += seen.passed[lane][c] * bounced[lane][c];
                 }
             }
         }

@@ -139,7 +139,7 @@ fn lobe(cosine: f32, exponent: f32) -> f32 {
 }
 
 /// Two unit vectors at right angles to a unit vector and each other (Duff et al. 2017).
-fn sides([x, y, z]: Vector) -> (Vector, Vector) {
+pub(super) fn sides([x, y, z]: Vector) -> (Vector, Vector) {
     let sign = if z >= 0.0 { 1.0 } else { -1.0 };
     let a = -1.0 / (sign + z);
     let b = x * y * a;

@@ -6,7 +6,8 @@
 //! sees, averaged over a grid of sub-samples; [`truth`] tells what is there at the pixel centres:
 //! the very normals and reflectances that the centre sample is shaded with.
 //!
-//! Light goes from the lamp to a surface to the camera, once: no inter-reflection. Lenses are
+//! Light goes from the lamp to a surface to the camera; with [`Options::bounce_rays`] also by way of
+//! one more surface (`bounce`). Lenses are
 //! thin: rays go straight through, are tinted and weakened, and see the lamps' reflections on
 //! them; light on its way to the face is weakened by them too. Refraction is left out (a lens of
 //! −3 dioptres, 12 mm before the eye, would shrink what is behind it by 4 %).
@@ -14,6 +15,7 @@
 //! Pure functions: the same scene gives the same bytes at any number of threads and on any
 //! platform (see [`super::exact_math`]). `shaders/trace.wgsl` is the twin on the GPU.
 
+mod bounce;
 pub(crate) mod bvh;
 pub(crate) mod frame;
 pub(crate) mod light;
@@ -60,7 +62,14 @@ pub struct Options {
     pub subsurface: bool,
     /// Whether lenses tint, weaken and glint; without, they are not there.
     pub lenses: bool,
+    /// Rays by which each sub-sample gathers light that other surfaces reflect, up to 64; 0 leaves
+    /// inter-reflection out.
+    #[serde(default)]
+    pub bounce_rays: usize,
 }
+
+/// Directions by which a pixel gathers light where inter-reflection is asked for.
+const BOUNCES_PER_PIXEL: usize = 32;
 
 impl Options {
     /// Pure Lambertian images of the pixel centres without any shadow but the attached:
@@ -74,7 +83,14 @@ impl Options {
             specular: false,
             subsurface: false,
             lenses: false,
+            bounce_rays: 0,
         }
+    }
+
+    /// The same with inter-reflection.
+    pub fn with_inter_reflection(self) -> Self {
+        let samples = self.samples_per_side * self.samples_per_side;
+        Self { bounce_rays: (BOUNCES_PER_PIXEL / samples.max(1)).max(1), ..self }
     }
 }
 
@@ -89,6 +105,7 @@ impl Default for Options {
             specular: true,
             subsurface: true,
             lenses: true,
+            bounce_rays: 0,
         }
     }
 }

@@ -393,7 +393,6 @@ widest! {
     }
 }
 
-#[cfg(test)]
 widest! {
     /// The nearest triangle on each ray.
     fn closest(scene: &Scene, rays: &Rays, hits: &mut Hits) {

@@ -507,6 +507,53 @@ fn light_creeps_over_the_terminator_and_red_furthest() {
     assert!(total(&shown) > total(&plain));
 }
 
+/// Inside a sphere of radius r a patch receives from every other of the same area alike, so that a
+/// bowl lit evenly by a lamp at its centre gives each of its places ρ² E times its share of the sphere.
+#[test]
+fn a_bowl_lights_itself_by_its_share_of_the_sphere() {
+    let radius = 50.0;
+    let material = Material { albedo: [0.8, 0.5, 0.3], ..MATTE };
+    let mut bowl = sphere([0.0; 3], radius, 96, material);
+    // What is nearer to the viewer than a quarter of the radius is open.
+    let open = |t: &[u32; 3]| t.iter().any(|&v| bowl.positions[v as usize][2] > 0.25 * radius);
+    let kept: Vec<[u32; 3]> = bowl.triangles.iter().copied().filter(|t| !open(t)).collect();
+    let area = |t: &[u32; 3]| {
+        let [a, b, c] = t.map(|v| bowl.positions[v as usize]);
+        0.5 * length(cross(sub(b, a), sub(c, a)))
+    };
+    let share = kept.iter().map(area).sum::<f32>() / bowl.triangles.iter().map(area).sum::<f32>();
+    assert!((share - 0.62).abs() < 0.02, "{share}");
+    bowl.parts.truncate(kept.len());
+    bowl.triangles = kept;
+    let scene = Scene::build(&[&bowl]).unwrap();
+    let view = View::Orthographic { mm_per_px: 1.0, centre_px: [30.3, 29.8] };
+    let frame = frontal(vec![Light::point([0.0; 3], 0.9, radius)]);
+    let size = Size::new(61, 61);
+    let direct = image(&scene, &view, size, &frame, &one_sample());
+    let options = Options { bounce_rays: 64, ..one_sample() };
+    let whole = image(&scene, &view, size, &frame, &options);
+    let (mut seen, mut sum) = (0, 0.0);
+    for (pixel, (direct, whole)) in direct.pixels.iter().zip(&whole.pixels).enumerate() {
+        let [x, y] = [(pixel % 61) as f32 - 30.3, (pixel / 61) as f32 - 29.8];
+        if x.hypot(y) > 0.7 * radius {
+            continue;
+        }
+        seen += 1;
+        for (c, albedo) in material.albedo.into_iter().enumerate() {
+            let own = direct[c] / (0.9 * albedo);
+            assert!((own - 1.0).abs() < 0.01, "direct at {x}, {y}: {own}");
+            let got = (whole[c] - direct[c]) / (0.9 * albedo * albedo);
+            // Of 64 directions the rim of the opening may take or leave three.
+            assert!((got - share).abs() < 3.0 / 64.0, "at {x}, {y}: {got}, not {share}");
+            sum += got / 3.0;
+        }
+    }
+    let mean = sum / seen as f32;
+    assert!((mean - share).abs() < 0.005, "{mean}, not {share}");
+    assert!(seen > 3000, "{seen} pixels");
+    assert_eq!(Options::default().with_inter_reflection().bounce_rays, 8);
+}
+
 #[test]
 fn turning_the_head_is_turning_its_surface() {
     let mut head = sphere([0.0, 10.0, -20.0], 40.0, 30, MATTE);
