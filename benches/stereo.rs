@@ -11,51 +11,17 @@
 //! half the distance between the quartiles.
 
 use lumiface::geometry::{Vec3, light_from_zenith_azimuth};
-use lumiface::gpu::{Gpu, Reweighted, choose_adapter, list_adapters};
+use lumiface::gpu::{Gpu, Reweighted};
 use lumiface::integrate::{frankot_chellappa, poisson_dct};
 use lumiface::maps::{ImageStack, Lights, Mask, Pixels, Plane, Size};
 use lumiface::stereo::{
     L1, LeastSquares, LeastSquaresAmbient, SurfaceMaps, Trimmed, Weighted, albedo_per_channel,
 };
 use rayon::prelude::*;
-use std::time::Instant;
 
-const REPETITIONS: usize = 15;
-
-struct Timing {
-    seconds: Vec<f64>,
-}
-
-impl Timing {
-    fn of(mut work: impl FnMut()) -> Self {
-        work();
-        let seconds = (0..REPETITIONS)
-            .map(|_| {
-                let start = Instant::now();
-                work();
-                start.elapsed().as_secs_f64()
-            })
-            .collect();
-        Self::new(seconds)
-    }
-
-    fn new(mut seconds: Vec<f64>) -> Self {
-        seconds.sort_by(f64::total_cmp);
-        Self { seconds }
-    }
-
-    fn quantile(&self, share: f64) -> f64 {
-        self.seconds[((self.seconds.len() - 1) as f64 * share).round() as usize]
-    }
-
-    fn median(&self) -> f64 {
-        self.quantile(0.5)
-    }
-
-    fn spread_percent(&self) -> f64 {
-        50.0 * (self.quantile(0.75) - self.quantile(0.25)) / self.median()
-    }
-}
+#[path = "support/mod.rs"]
+mod support;
+use support::{Timing, open_gpu};
 
 fn line(name: &str, timing: &Timing, pixels: usize, note: &str) {
     let rate = pixels as f64 / timing.median() / 1e6;
@@ -107,8 +73,7 @@ fn main() {
     let threads = rayon::current_num_threads();
     let bandwidth = copy_bandwidth();
     println!("CPU: {threads} threads, copies at {:.1} GB/s", bandwidth / 1e9);
-    let request = std::env::var("LUMIFACE_GPU").unwrap_or_default();
-    let gpu = open_gpu(&request);
+    let gpu = open_gpu();
     let solver = LeastSquares::new(&lights()).expect("well-conditioned lights");
     let mut rates = Vec::new();
 
@@ -215,26 +180,6 @@ fn dome(size: Size, count: usize) -> (ImageStack, Lights) {
         }
     }
     (ImageStack::new(size, count, Pixels::U8(values)), Lights::directional(directions))
-}
-
-fn open_gpu(request: &str) -> Option<Gpu> {
-    let adapters = list_adapters();
-    let adapter = if request.is_empty() {
-        adapters.first().cloned()
-    } else {
-        let request = request.parse().expect("LUMIFACE_GPU is auto, cpu, gpu or gpu:NAME");
-        choose_adapter(&request, &adapters).expect("LUMIFACE_GPU names an adapter").adapter
-    };
-    match adapter {
-        None => {
-            println!("GPU: none");
-            None
-        }
-        Some(adapter) => {
-            println!("GPU: {} ({})", adapter.name, adapter.kind);
-            Some(Gpu::open(&adapter).expect("the adapter opens"))
-        }
-    }
 }
 
 #[derive(serde::Deserialize)]

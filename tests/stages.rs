@@ -6,7 +6,6 @@ use lumiface::geometry::Vec3;
 use lumiface::integrate::centre_depth;
 use lumiface::io::{MapCompression, read_picture, read_plane, write_normals};
 use lumiface::maps::{NormalMap, Plane, Size};
-use lumiface::synth::height_field::SynthSet;
 use std::path::{Path, PathBuf};
 use support::{lumiface, stderr, stdout};
 
@@ -90,9 +89,8 @@ fn what_integrate_cannot_do_it_says_and_writes_nothing() {
 /// Maps of two synthetic people, two sessions each.
 fn maps() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
-    let set = SynthSet { people: 2, sessions_per_person: 2, side: 96, seed: 3 };
     let captures = folder.path().join("captures");
-    set.write(&captures).unwrap();
+    support::synthesise(&captures, [2, 2], "96x96", 3);
     let maps = folder.path().join("maps");
     let output =
         lumiface(&["preprocess", text(&captures), "--device", "cpu", "--out", text(&maps)]);
@@ -155,7 +153,7 @@ fn a_solved_face_is_relit_meshed_and_inspected() {
 fn every_solver_and_integrator_runs_by_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let captures = folder.path().join("captures");
-    SynthSet { people: 1, sessions_per_person: 1, side: 64, seed: 5 }.write(&captures).unwrap();
+    support::synthesise(&captures, [1, 1], "64x64", 5);
     let run = |option: &str, name: &str| {
         let maps = folder.path().join(name);
         let arguments =

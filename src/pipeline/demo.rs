@@ -2,7 +2,8 @@
 
 use super::{
     Baseline, EvaluateError, EvaluateOptions, EvaluateSummary, Event, EventSink, PreprocessError,
-    PreprocessOptions, TrainOptions, TrainRunError, evaluate, preprocess, train,
+    PreprocessOptions, SynthError, SynthOptions, TrainOptions, TrainRunError, evaluate, preprocess,
+    synth, train,
 };
 use crate::capture::{Layout, LayoutOptions};
 use crate::dataset::{Manifest, Part, files};
@@ -11,12 +12,27 @@ use crate::gpu::DeviceRequest;
 use crate::io::{FolderLock, IoError, MapCompression, read_picture, write_atomically};
 use crate::reconstruct::ReconstructOptions;
 use crate::report::stacked;
-use crate::synth::height_field::{SET_FILE, SynthSet};
+use crate::maps::Size;
+use crate::synth::population::Attendance;
+use crate::synth::rig::Preset;
+use crate::synth::{SET_FILE, SynthSet};
 use crate::train::TrainConfig;
 use std::path::{Path, PathBuf};
 
 /// Enough people to hold some back, small enough for minutes on two cores.
-const SET: SynthSet = SynthSet { people: 40, sessions_per_person: 6, side: 128, seed: 7 };
+const SET: SynthSet = SynthSet {
+    preset: Preset::PhotofaceTwin,
+    people: 60,
+    attendance: Attendance::Each(6),
+    lamps: 4,
+    zenith_deg: None,
+    size: Size { height: 128, width: 128 },
+    inter_reflection: false,
+    seed: 7,
+    faces: None,
+    truth: false,
+    attacks: Vec::new(),
+};
 const CONFIG: &str = include_str!("../../configs/demo.toml");
 const README: &str = include_str!("demo_readme.txt");
 /// People on the overview of maps.
@@ -26,6 +42,8 @@ const OVERVIEW_ROWS: usize = 4;
 pub enum DemoError {
     #[error(transparent)]
     Io(#[from] IoError),
+    #[error(transparent)]
+    Synth(#[from] SynthError),
     #[error(transparent)]
     Preprocess(#[from] PreprocessError),
     #[error(transparent)]
@@ -63,8 +81,10 @@ pub fn demo(
     let (captures, maps, run) = (out.join("captures"), out.join("maps"), out.join("run"));
     let stage = |name: &str| emit(Event::StageStarted { name: name.to_string() });
 
-    stage("1/4 rendering captures of 40 people who do not exist");
-    SET.write(&captures)?;
+    stage("1/4 rendering captures of 60 people who do not exist");
+    // The CPU's bytes are the same everywhere.
+    let on_cpu = DeviceRequest::Cpu;
+    synth(&SynthOptions { set: SET, faces: None, device: on_cpu, out: captures.clone() }, emit)?;
 
     stage("2/4 preprocess: normals, albedo and depth");
     let made = preprocess(

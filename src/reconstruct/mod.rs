@@ -10,10 +10,13 @@ pub use solver::Solver;
 use crate::capture::Capture;
 use crate::geometry::Camera;
 use crate::gpu::{Gpu, GpuError};
-use crate::maps::{AlbedoMap, ConfidenceMap, DepthMap, ImageStack, Mask, NormalMap, ResidualMap};
+use crate::maps::{
+    AlbedoMap, ConfidenceMap, DepthMap, ImageStack, Lights, Mask, NormalMap, ResidualMap,
+};
 use crate::register::{Registration, register};
 use crate::stereo::{
-    Offset, SolverError, albedo_per_channel, confidence, estimate_offset, estimate_offsets,
+    LAMP_DISTANCE_ROUNDS, LeastSquares, Offset, SolverError, albedo_per_channel, as_if_distant,
+    confidence, estimate_offset, estimate_offsets,
     foreground_mask,
 };
 use solver::Problem;
@@ -37,12 +40,16 @@ impl Compute {
 }
 
 /// How maps are made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
 pub struct ReconstructOptions {
     pub solver: Solver,
     pub integrator: Integrator,
     /// Leave the images where they are.
     pub keep_drift: bool,
+    /// Distance of the lamps from the subject in widths of the picture there, > 0, for captures that
+    /// tell only their directions; `None` takes them for distant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lamp_distance: Option<f32>,
 }
 
 /// The maps of one capture, all of one size, NaN off the mask, and how they were made.
@@ -107,7 +114,13 @@ pub fn reconstruct(
     if mask.count() == 0 {
         return Err(ReconstructError::NothingLit);
     }
-    let Prepared { images, colour, mask, offset, registration } = prepare(capture, mask, options);
+    let Prepared { mut images, colour, mask, offset, registration } =
+        prepare(capture, mask, options);
+    // Lamps whose places are known need no guess.
+    let lamp_distance = options.lamp_distance.filter(|_| capture.near.is_none());
+    if let Some(distance) = lamp_distance {
+        images = Cow::Owned(undo_lamp_distance(&images, &capture.lights, &mask, distance)?);
+    }
     let problem = Problem {
         images: &images,
         lights: &capture.lights,
@@ -129,7 +142,13 @@ pub fn reconstruct(
         return Err(ReconstructError::NothingSolved);
     }
     let depth = integrate(&normals, &mask, capture.camera.as_ref(), options.integrator, compute)?;
-    let albedo_rgb = colour.map(|channels| {
+    let albedo_rgb = colour.map(|mut channels| {
+        if let Some(distance) = lamp_distance {
+            let undone = channels
+                .each_ref()
+                .map(|c| as_if_distant(c, &capture.lights, &normals, &mask, distance));
+            channels = Cow::Owned(undone);
+        }
         let albedo = albedo_per_channel(&channels, &capture.lights, &normals);
         albedo.map(|plane| plane.masked(&mask))
     });
@@ -147,6 +166,25 @@ pub fn reconstruct(
         solver,
         because,
     })
+}
+
+/// The images as distant lamps would have given them, by normals of least squares on them.
+fn undo_lamp_distance(
+    images: &ImageStack,
+    lights: &Lights,
+    mask: &Mask,
+    distance: f32,
+) -> Result<ImageStack, ReconstructError> {
+    let solver = LeastSquares::new(lights).ok_or(ReconstructError::Solver {
+        solver: Solver::LeastSquares,
+        error: SolverError::LightsInPlane,
+    })?;
+    let mut undone = Cow::Borrowed(images);
+    for _ in 0..=LAMP_DISTANCE_ROUNDS {
+        let normals = solver.solve(&undone).normals;
+        undone = Cow::Owned(as_if_distant(images, lights, &normals, mask, distance));
+    }
+    Ok(undone.into_owned())
 }
 
 /// A capture's images as a solver takes them.

@@ -67,3 +67,23 @@ pub fn stderr(output: &Output) -> String {
 pub fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
+
+/// Makes a set of the studio without truth: people, sessions of each.
+pub fn synthesise(out: &std::path::Path, [people, sessions]: [usize; 2], size: &str, seed: u64) {
+    let numbers = [people.to_string(), sessions.to_string(), seed.to_string()];
+    let output = lumiface(&[
+        "synth",
+        "--no-truth",
+        "--people",
+        &numbers[0],
+        "--sessions",
+        &numbers[1],
+        "--seed",
+        &numbers[2],
+        "--size",
+        size,
+        "--out",
+        out.to_str().unwrap(),
+    ]);
+    assert!(output.status.success(), "{}", stderr(&output));
+}

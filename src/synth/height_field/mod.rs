@@ -1,5 +1,5 @@
-//! The first, plain studio: faces as height fields under distant lights, rendered in milliseconds.
-//! The demo and the tests of the solvers still use it; it goes when they have moved to sessions.
+//! The plain studio: faces as height fields under distant lights, rendered in milliseconds.
+//! Tests of solvers use it: near its ideal what a solver must find is known in closed form.
 //!
 //! A [`Person`] is a set of shape parameters and an albedo palette. A [`Scene`] is one capture of
 //! that person: traits of the day (spectacles, facial hair, emotion), head pose, four lights and
@@ -19,7 +19,6 @@
 mod face;
 mod person;
 mod render;
-mod writer;
 
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +28,6 @@ use person::{Draws, mix};
 
 pub use person::Person;
 pub use render::render;
-pub use writer::{SET_FILE, SynthSet};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Gender {

@@ -543,8 +543,8 @@ fn a_bowl_lights_itself_by_its_share_of_the_sphere() {
             let own = direct[c] / (0.9 * albedo);
             assert!((own - 1.0).abs() < 0.01, "direct at {x}, {y}: {own}");
             let got = (whole[c] - direct[c]) / (0.9 * albedo * albedo);
-            // Of 64 directions the rim of the opening may take or leave three.
-            assert!((got - share).abs() < 3.0 / 64.0, "at {x}, {y}: {got}, not {share}");
+            // Of 64 directions about half of √64 lie so near the rim that they fall on either side.
+            assert!((got - share).abs() < 4.0 / 64.0, "at {x}, {y}: {got}, not {share}");
             sum += got / 3.0;
         }
     }
