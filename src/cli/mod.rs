@@ -16,7 +16,7 @@ use crate::pipeline::{
     Baseline, EvaluateOptions, PreprocessOptions, StageError, TrainOptions, demo, evaluate,
     preprocess, read_train_config, train,
 };
-use crate::reconstruct::{Integrator, ReconstructOptions, Solver};
+use crate::reconstruct::{Integrator, ReconstructError, ReconstructOptions, Solver};
 use crate::report::evaluation_table;
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -121,8 +121,8 @@ enum Command {
     Faces(synth::FacesCommand),
     /// Run all three on captures made in code: no data, no GPU, no settings
     ///
-    /// Renders captures of 40 people who do not exist, makes their maps, trains on 28 of them and
-    /// recognises the other 12. About four minutes on two cores; run again, it keeps what is done.
+    /// Renders captures of 60 people who do not exist, makes their maps, trains on 45 of them and
+    /// recognises the other 15. About five minutes on two cores; run again, it keeps what is done.
     Demo(DemoArguments),
     /// Show devices, which one `auto` takes and why, and versions
     Info,
@@ -161,7 +161,7 @@ struct PreprocessArguments {
     #[arg(long)]
     no_registration: bool,
     /// Distance of the lamps from the face in widths of the picture at the face, for layouts that
-    /// tell only directions: lamps 85 cm away before a picture 27 cm wide stand at 3.1 [default: distant]
+    /// tell only directions, 1 or more: lamps 85 cm away before a picture 27 cm wide stand at 3.1 [default: distant]
     #[arg(long, value_name = "WIDTHS", value_parser = parse_lamp_distance, allow_hyphen_values = true)]
     lamp_distance: Option<f32>,
     /// Write the float maps with ZIP: about half the size, several times slower
@@ -175,10 +175,11 @@ struct PreprocessArguments {
     force: bool,
 }
 
-/// Nearer than half a width a lamp stands in the picture.
+/// Nearer than a width no lamp stands before a face.
 fn parse_lamp_distance(text: &str) -> Result<f32, String> {
-    let distance = text.parse().ok().filter(|d| (0.5..=1e6).contains(d));
-    distance.ok_or("give widths of the picture, 0.5 or more; leave it out for distant lamps".into())
+    let distance = text.parse().ok().filter(|d| (1.0..=1e6).contains(d));
+    distance
+        .ok_or("give widths of the picture, 1 to 1000000; leave it out for distant lamps".into())
 }
 
 #[derive(clap::Args)]
@@ -298,6 +299,10 @@ fn run_preprocess(arguments: PreprocessArguments) -> anyhow::Result<u8> {
             Some(recipe)
         }
     };
+    if arguments.lamp_distance.is_some() && arguments.solver.knows_ambient() {
+        let reason = ReconstructError::AmbientOfNearLamps.to_string();
+        return Err(StageError::Usage(reason).into());
+    }
     let options = PreprocessOptions {
         root: arguments.root,
         layout: arguments.layout,

@@ -58,8 +58,11 @@ pub(super) struct SynthArguments {
     /// Leave the truth out
     #[arg(long)]
     no_truth: bool,
-    /// Make the session of one scene.json again, alone; the other options are in it
-    #[arg(long, value_name = "FILE")]
+    /// Make the session of one scene.json again, alone, with its truth; what it shows is in the file
+    #[arg(long, value_name = "FILE", conflicts_with_all = [
+        "preset", "people", "sessions", "lamps", "zenith", "size", "inter_reflection", "seed", "attacks",
+        "no_truth",
+    ])]
     scene: Option<PathBuf>,
     /// auto (a hardware GPU if there is one), cpu, gpu or gpu:NAME; the CPU gives the
     /// same bytes at any number of threads

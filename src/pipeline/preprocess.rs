@@ -106,6 +106,9 @@ struct How {
     /// Motion of each frame that was undone: pixels to the right, pixels down.
     #[serde(skip_serializing_if = "Option::is_none")]
     drift_px: Option<Vec<[f64; 2]>>,
+    /// Distance of the lamps that was undone, widths of the picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lamp_distance: Option<f32>,
 }
 
 impl How {
@@ -115,6 +118,7 @@ impl How {
             because: maps.because.clone(),
             offset: maps.offset.map(|offset| offset.level),
             drift_px: moved.map(|r| r.motions.clone()),
+            lamp_distance: maps.lamp_distance,
         }
     }
 }

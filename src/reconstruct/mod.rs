@@ -16,8 +16,7 @@ use crate::maps::{
 use crate::register::{Registration, register};
 use crate::stereo::{
     LAMP_DISTANCE_ROUNDS, LeastSquares, Offset, SolverError, albedo_per_channel, as_if_distant,
-    confidence, estimate_offset, estimate_offsets,
-    foreground_mask,
+    confidence, estimate_offset, estimate_offsets, foreground_mask,
 };
 use solver::Problem;
 use std::borrow::Cow;
@@ -64,11 +63,13 @@ pub struct Reconstruction {
     pub mask: Mask,
     pub residual: ResidualMap,
     pub confidence: ConfidenceMap,
-    /// The images that were solved: less the offset, registered.
+    /// The images that were solved: less the offset, registered, the lamps' nearness undone.
     pub images: ImageStack,
     /// Light under all frames that was taken off.
     pub offset: Option<Offset>,
     pub registration: Option<Registration>,
+    /// Distance of the lamps that was undone, widths of the picture.
+    pub lamp_distance: Option<f32>,
     /// The solver that did the work, never `auto`, and why `auto` chose it.
     pub solver: Solver,
     pub because: Option<String>,
@@ -85,6 +86,11 @@ pub enum ReconstructError {
     NothingSolved,
     #[error("{solver}: {error}")]
     Solver { solver: Solver, error: SolverError },
+    #[error(
+        "least-squares-ambient looks for light that is alike in all images, which undoing the lamps' \
+         distance would end; choose another solver, or leave --lamp-distance out"
+    )]
+    AmbientOfNearLamps,
     #[error("near-light needs lamp positions and a camera; give them in capture.toml")]
     NoLampPositions,
     #[error(transparent)]
@@ -114,12 +120,21 @@ pub fn reconstruct(
     if mask.count() == 0 {
         return Err(ReconstructError::NothingLit);
     }
-    let Prepared { mut images, colour, mask, offset, registration } =
+    let Prepared { mut images, mut colour, mask, offset, registration } =
         prepare(capture, mask, options);
-    // Lamps whose places are known need no guess.
-    let lamp_distance = options.lamp_distance.filter(|_| capture.near.is_none());
+    // Near-light knows more of its lamps.
+    let knows_positions = match options.solver {
+        Solver::NearLight => true,
+        Solver::Auto => capture.near.is_some(),
+        _ => false,
+    };
+    let lamp_distance = options.lamp_distance.filter(|_| !knows_positions);
     if let Some(distance) = lamp_distance {
-        images = Cow::Owned(undo_lamp_distance(&images, &capture.lights, &mask, distance)?);
+        let lights = &capture.lights;
+        let normals = normals_near_lamps(&images, lights, &mask, distance, options.solver)?;
+        let undo = |images: &ImageStack| as_if_distant(images, lights, &normals, &mask, distance);
+        images = Cow::Owned(undo(&images));
+        colour = colour.map(|channels| Cow::Owned(channels.each_ref().map(undo)));
     }
     let problem = Problem {
         images: &images,
@@ -142,13 +157,7 @@ pub fn reconstruct(
         return Err(ReconstructError::NothingSolved);
     }
     let depth = integrate(&normals, &mask, capture.camera.as_ref(), options.integrator, compute)?;
-    let albedo_rgb = colour.map(|mut channels| {
-        if let Some(distance) = lamp_distance {
-            let undone = channels
-                .each_ref()
-                .map(|c| as_if_distant(c, &capture.lights, &normals, &mask, distance));
-            channels = Cow::Owned(undone);
-        }
+    let albedo_rgb = colour.map(|channels| {
         let albedo = albedo_per_channel(&channels, &capture.lights, &normals);
         albedo.map(|plane| plane.masked(&mask))
     });
@@ -163,28 +172,31 @@ pub fn reconstruct(
         images: images.into_owned(),
         offset,
         registration,
+        lamp_distance,
         solver,
         because,
     })
 }
 
-/// The images as distant lamps would have given them, by normals of least squares on them.
-fn undo_lamp_distance(
+/// Normals by least squares on images whose lamps stand near, good enough to undo it.
+fn normals_near_lamps(
     images: &ImageStack,
     lights: &Lights,
     mask: &Mask,
     distance: f32,
-) -> Result<ImageStack, ReconstructError> {
-    let solver = LeastSquares::new(lights).ok_or(ReconstructError::Solver {
-        solver: Solver::LeastSquares,
-        error: SolverError::LightsInPlane,
-    })?;
-    let mut undone = Cow::Borrowed(images);
-    for _ in 0..=LAMP_DISTANCE_ROUNDS {
-        let normals = solver.solve(&undone).normals;
-        undone = Cow::Owned(as_if_distant(images, lights, &normals, mask, distance));
+    solver: Solver,
+) -> Result<NormalMap, ReconstructError> {
+    if solver.knows_ambient() {
+        return Err(ReconstructError::AmbientOfNearLamps);
     }
-    Ok(undone.into_owned())
+    let least_squares = LeastSquares::new(lights)
+        .ok_or(ReconstructError::Solver { solver, error: SolverError::LightsInPlane })?;
+    let mut normals = least_squares.solve(images).normals;
+    for _ in 0..LAMP_DISTANCE_ROUNDS {
+        let undone = as_if_distant(images, lights, &normals, mask, distance);
+        normals = least_squares.solve(&undone).normals;
+    }
+    Ok(normals)
 }
 
 /// A capture's images as a solver takes them.

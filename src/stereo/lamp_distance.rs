@@ -28,7 +28,8 @@ pub(crate) const ROUNDS: usize = 2;
 ///
 /// `distance` of the lamps from the subject in widths of the picture at the subject, > 0; the middle
 /// of `mask` is the subject's. `normals` (unit, camera frame): where they are NaN only the strength
-/// is undone. Saturated samples stay saturated. Values come as shares of full scale.
+/// is undone. Saturated samples stay so and no other becomes so: the level of saturation rises by an
+/// image's largest factor. Values come as shares of full scale.
 ///
 /// # Panics
 /// If there is not one light per image, or the sizes differ.
@@ -41,14 +42,17 @@ pub fn as_if_distant(
 ) -> ImageStack {
     assert_eq!(images.count, lights.len(), "one light per image");
     assert!(images.size == normals.size && images.size == mask.size, "maps of the images' size");
-    let (mut values, white) = images.to_shares();
+    let (mut values, mut white) = images.to_shares();
     let (area, width) = (images.size.area(), images.size.width);
     let Some([middle_row, middle_column]) = middle(mask) else {
         return ImageStack::new(images.size, images.count, Pixels::F32(values)).with_white(white);
     };
     let per_pixel = 1.0 / (distance * width as f32);
-    values.par_chunks_mut(area.max(1)).enumerate().for_each(|(image, values)| {
-        let (toward, white) = (lights.directions[image], white[image]);
+    values.par_chunks_mut(area.max(1)).zip(&mut white).enumerate().for_each(|(image, of_image)| {
+        let (values, white) = of_image;
+        let toward = lights.directions[image];
+        let mut largest = 1.0f32;
+        let mut saturated = Vec::new();
         for (pixel, value) in values.iter_mut().enumerate() {
             let aside = ((pixel % width) as f32 - middle_column) * per_pixel;
             let up = (middle_row - (pixel / width) as f32) * per_pixel;
@@ -59,11 +63,16 @@ pub fn as_if_distant(
             let normal = normals.at(pixel);
             let cosine = |of: f32| if of.is_nan() { 1.0 } else { of.max(LEAST_COSINE) };
             let turned = cosine(normal.dot(&toward)) / cosine(normal.dot(&way) / length);
-            let saturated = *value >= white;
-            *value *= turned * length * length;
-            if saturated {
-                *value = value.max(white);
+            if *value >= *white {
+                saturated.push(pixel);
             }
+            let factor = turned * length * length;
+            largest = largest.max(factor);
+            *value *= factor;
+        }
+        *white *= largest;
+        for pixel in saturated {
+            values[pixel] = values[pixel].max(*white);
         }
     });
     ImageStack::new(images.size, images.count, Pixels::F32(values)).with_white(white)
@@ -147,17 +156,18 @@ mod tests {
     #[test]
     fn saturated_samples_stay_saturated_and_unknown_normals_lose_nothing() {
         let lights = Lights::directional(vec![light_from_zenith_azimuth(30.0, 90.0); 3]);
-        let values = [1.0, 0.5, 0.25].repeat(SIZE.area());
+        let values = [1.0, 0.85, 0.25].repeat(SIZE.area());
         let images = ImageStack::new(SIZE, 3, Pixels::F32(values)).with_white(vec![0.9; 3]);
         let none = NormalMap::from_fn(SIZE, |_, _| Vec3::repeat(f32::NAN));
         let mask = Plane::filled(SIZE, true);
         let undone = as_if_distant(&images, &lights, &none, &mask, 2.0);
         for i in 0..3 * SIZE.area() {
-            assert_eq!(images.pixels.get(i) >= 0.9, undone.pixels.get(i) >= 0.9, "sample {i}");
+            let white = undone.white[i / SIZE.area()];
+            assert_eq!(images.pixels.get(i) >= 0.9, undone.pixels.get(i) >= white, "sample {i}");
             assert!(undone.pixels.get(i) > 0.0);
         }
         let empty = Plane::filled(SIZE, false);
         let kept = as_if_distant(&images, &lights, &none, &empty, 2.0);
-        assert_eq!(kept.pixels.get(1), 0.5);
+        assert_eq!(kept.pixels.get(1), 0.85);
     }
 }

@@ -225,7 +225,7 @@ impl SessionScene {
         let (traced, glow) = match &self.attack {
             None => (person, None),
             Some(attack) => {
-                let photograph = portrait(&person)?;
+                let photograph = portrait(&person, self.rig.options.bounce_rays > 0)?;
                 let glow = (attack.kind == AttackKind::Screen)
                     .then(|| Traced::new(studio, &[&attack.surface(&photograph, true)]))
                     .transpose()?;
@@ -279,7 +279,7 @@ impl SessionScene {
 }
 
 /// A photograph of the person by soft light from the camera's side, life-size.
-fn portrait(person: &Traced) -> Result<Radiance, GpuError> {
+fn portrait(person: &Traced, inter_reflection: bool) -> Result<Radiance, GpuError> {
     let size = Attack::photograph_size();
     let mm_per_px = f64::from(2.0 * HALF_SIZE_MM[0]) / size.width as f64;
     let up = f64::from(BELOW_EYES_MM) / mm_per_px;
@@ -287,7 +287,11 @@ fn portrait(person: &Traced) -> Result<Radiance, GpuError> {
     let view = View::Orthographic { mm_per_px, centre_px };
     let lamp = |x: f32, y: f32| render::Light::distant([x, y, 1.0], 0.5);
     let frame = Frame { pose: HeadPose::FRONTAL, lights: vec![lamp(-0.35, 0.3), lamp(0.35, 0.3)] };
-    person.image(&view, size, &frame, &Options::default())
+    let mut options = Options::default();
+    if inter_reflection {
+        options = options.with_inter_reflection();
+    }
+    person.image(&view, size, &frame, &options)
 }
 
 /// The value that a share of the values lie below.
@@ -298,7 +302,7 @@ fn share_below(values: &[f32], share: f64) -> f32 {
 
 /// Some gain a little every year, some lose; all are heavier in winter than in summer.
 fn gained_weight(years: f64, lasting: &mut Draws) -> f32 {
-    let (trend, swing) = (0.3 * lasting.normal(), 0.08 * lasting.normal());
+    let (trend, swing) = (0.3 * lasting.normal().clamp(-2.0, 2.0), 0.08 * lasting.normal().abs());
     let season = 1.0 - sin_cos_deg(360.0 * years).1;
     (trend * years - swing * season) as f32
 }

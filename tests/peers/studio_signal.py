@@ -1,6 +1,6 @@
 """What a stranger's tools find in synthetic sets: who it is, and what the labels say.
 
-    studio_signal.py identity SET [OTHER_SET] [--plot distances.png]
+    studio_signal.py identity IDEAL_SET [OTHER_IDEAL_SET] [--plot distances.png]
     studio_signal.py traits SET MAPS
 
 `identity`: nearest neighbour on the true depth of neutral faces turned by at most 8 degrees, between
@@ -53,7 +53,9 @@ def rotation(yaw, pitch, roll):
 def frontal_depth(truth):
     """Depth in mm of skin and eyes, turned to the front, on the grid; NaN where nothing was seen."""
     scene = json.loads((truth / "scene.json").read_text())
-    view = scene["rig"]["view"]["Orthographic"]
+    view = scene["rig"]["view"].get("Orthographic")
+    if view is None:
+        sys.exit(f"{truth}: seen in perspective; give a set of the preset ideal")
     mm, (middle_x, middle_y) = view["mm_per_px"], view["centre_px"]
     depth = exr(truth / "depth.exr") * mm
     parts = np.asarray(Image.open(truth / "parts.png"))
@@ -173,6 +175,8 @@ def traits(root, maps):
         rows.append(row)
     features = np.array(features)
     people = np.array([row["id"] for row in rows])
+    if len(set(people)) < 40:
+        sys.exit(f"{maps}: {len(set(people))} people with maps and truth; 40 or more tell something")
     questions = {
         "spectacles": lambda row: row["Spectacles"] == "yes",
         "facial hair": lambda row: row["Facial_Hair"] != "none",
@@ -187,7 +191,7 @@ def traits(root, maps):
             inner = list(GroupKFold(4).split(features[train], truth[train], people[train]))
             model = make_pipeline(
                 StandardScaler(),
-                PCA(400, random_state=0),
+                PCA(min(400, len(train) // 2), random_state=0),
                 LogisticRegressionCV(
                     Cs=np.logspace(-5, -1, 5), cv=inner, scoring="roc_auc", max_iter=500, class_weight="balanced"
                 ),
@@ -202,7 +206,7 @@ def main():
     plot = None
     if "--plot" in arguments:
         at = arguments.index("--plot")
-        plot = arguments[at + 1]
+        plot = arguments[at + 1] if at + 1 < len(arguments) else sys.exit(__doc__)
         del arguments[at : at + 2]
     paths = [Path(argument) for argument in arguments[1:]]
     if arguments[:1] == ["identity"] and len(paths) in (1, 2):

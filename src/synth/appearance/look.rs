@@ -289,8 +289,7 @@ impl Grooming {
             HairCut::Buzz => (3.0, 3.0, 1.5),
             HairCut::Short => (18.0, 20.0, 6.0),
             HairCut::Medium => (90.0, 45.0, 9.0),
-            HairCut::Long => (200.0, 60.0, 16.0),
-            HairCut::Tied => (150.0, 70.0, 16.0),
+            HairCut::Long | HairCut::Tied => (200.0, 60.0, 16.0),
         };
         let (own, offset) = ((look.texture % 89) as f32 / 89.0, (look.texture % 31) as f64 / 31.0);
         let since_cut = if weeks > 0.0 { (years * 52.18 / weeks + offset).fract() } else { 0.0 };

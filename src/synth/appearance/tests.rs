@@ -273,3 +273,27 @@ fn looks_last_and_days_change() {
     };
     assert!(grey(true) > grey(false) + 0.2);
 }
+
+#[test]
+fn hair_grows_between_cuts_and_is_as_long_tied_as_open() {
+    let mut look = Look::sample(Gender::Female, &mut Draws::new(3));
+    for cut in [HairCut::Short, HairCut::Long] {
+        look.cut = cut;
+        let lengths: Vec<f32> = (0..100)
+            .map(|week| {
+                let years = f64::from(week) / 52.18;
+                Grooming::sample(&look, None, years, &mut Draws::new(week as u64)).length_mm
+            })
+            .collect();
+        let (mut grown, mut cuts) = (0, 0);
+        for pair in lengths.windows(2) {
+            match pair[1] - pair[0] {
+                week if (week - 2.6).abs() < 0.05 => grown += 1,
+                week if week < 0.0 => cuts += 1,
+                week => panic!("{week} mm in a week"),
+            }
+        }
+        let every = if cut == HairCut::Short { 6 } else { 16 };
+        assert!((cuts - 100 / every as i32).abs() <= 1 && grown + cuts == 99, "{cuts} cuts");
+    }
+}

@@ -32,6 +32,14 @@ pub struct Parameter {
     pub(super) pushes: &'static [Push],
 }
 
+impl Parameter {
+    /// Spread within a sex: what the pooled unit variance leaves.
+    fn within(&self) -> f64 {
+        let m = f64::from(self.masculine);
+        (1.0 - m * m).max(0.0).sqrt()
+    }
+}
+
 macro_rules! parameters {
     ($($name:ident $masculine:literal $loads:expr => [$($push:expr),+ $(,)?]),+ $(,)?) => {
         &[$(Parameter {
@@ -315,8 +323,8 @@ pub(in super::super) fn weight_field(topology: &Topology) -> Vec<[f32; 3]> {
         let (place, normal) = (wide(topology.rest[vertex]), wide(normals[vertex]));
         let moved: Vec3 = parameters
             .iter()
-            .flat_map(|p| p.pushes.iter().map(|push| (f64::from(p.loads[FAT]), push)))
-            .map(|(load, push)| push.at(place, normal) * load)
+            .flat_map(|p| p.pushes.iter().map(|push| (p.within() * f64::from(p.loads[FAT]), push)))
+            .map(|(amount, push)| push.at(place, normal) * amount)
             .sum();
         [moved.x as f32, moved.y as f32, moved.z as f32]
     };
@@ -332,10 +340,8 @@ pub(super) fn sample(masculinity: f32, draws: &mut Draws) -> Vec<f32> {
             let shared: f64 =
                 parameter.loads.iter().zip(factors).map(|(&load, f)| f64::from(load) * f).sum();
             let own = 1.0 - parameter.loads.iter().map(|&l| f64::from(l * l)).sum::<f64>();
-            // Within a sex the spread is what the pooled unit variance leaves.
             let m = f64::from(parameter.masculine);
-            let within = (1.0 - m * m).max(0.0).sqrt();
-            let score = within * (shared + own.max(0.0).sqrt() * draws.normal());
+            let score = parameter.within() * (shared + own.max(0.0).sqrt() * draws.normal());
             (f64::from(masculinity) * m + score.clamp(-2.6, 2.6)) as f32
         })
         .collect()

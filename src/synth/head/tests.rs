@@ -1,5 +1,6 @@
 //! What the procedural head promises, checked on the geometry.
 
+use super::field::{Vec3, v};
 use super::*;
 use crate::synth::draws::Draws;
 
@@ -373,4 +374,32 @@ fn a_head_is_the_same_at_any_number_of_threads_and_forever() {
         .flat_map(|c| c.to_le_bytes())
         .fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     assert_eq!(hash, 0x3d0c3060394153f0, "{} vertices, {hash:#x}", one.len());
+}
+
+#[test]
+fn weight_fills_cheeks_and_leaves_eyes_and_nose_where_they_are() {
+    let topology = head().topology();
+    let field = super::weight_field(topology);
+    let moved = |vertex: u32| Vec3::from(field[vertex as usize].map(f64::from));
+    let at = |x: f64, y: f64, z: f64| {
+        let far = |p: &[f32; 3]| (Vec3::from(p.map(f64::from)) - v(x, y, z)).norm_squared();
+        let near = (0..topology.rest.len())
+            .min_by(|&a, &b| far(&topology.rest[a]).total_cmp(&far(&topology.rest[b])));
+        moved(near.unwrap() as u32)
+    };
+    for side in [-1.0, 1.0] {
+        let cheek = at(side * 46.0, -50.0, -8.0);
+        assert!(side * cheek.x > 0.3, "a cheek of more weight bulges: {cheek}");
+    }
+    assert!(at(0.0, -112.0, -10.0).y < -0.3, "so does the chin's underside");
+    // Tip of the nose, corners of the eyes.
+    for landmark in [30, 36, 39, 42, 45] {
+        let moved = moved(topology.landmarks[landmark]).norm();
+        assert!(moved < 0.1, "landmark {landmark} moves by {moved} mm");
+    }
+    for (triangle, part) in topology.triangles.iter().zip(&topology.parts) {
+        if *part != Part::Skin {
+            assert!(triangle.iter().all(|&v| moved(v).norm() == 0.0));
+        }
+    }
 }

@@ -35,7 +35,7 @@ impl Job<'_> {
                 if let Some(surfel) = &surfels[lane] {
                     // Rising indices go from the zenith to the horizon: each sub-sample takes all.
                     let spot = self.bounces[round * samples + indices[lane]];
-                    rays.set(lane, surfel.lifted, lifted(spot, surfel.normal), 0.0, FAR_MM);
+                    rays.set(lane, surfel.lifted, on_hemisphere(spot, surfel.normal), 0.0, FAR_MM);
                 }
             }
             let seen = self.follow(rays, |rays, hits| closest(self.scene, rays, hits));
@@ -64,7 +64,7 @@ impl Job<'_> {
 }
 
 /// The direction of the hemisphere about `normal` above a place of its disc.
-fn lifted(spot: [f32; 2], normal: Vector) -> Vector {
+fn on_hemisphere(spot: [f32; 2], normal: Vector) -> Vector {
     let (x, y) = sides(normal);
     let up = (1.0 - spot[0] * spot[0] - spot[1] * spot[1]).max(0.0).sqrt();
     along(along(scale(normal, up), spot[0], x), spot[1], y)
