@@ -122,7 +122,7 @@ enum Command {
     /// Run all three on captures made in code: no data, no GPU, no settings
     ///
     /// Renders captures of 60 people who do not exist, makes their maps, trains on 45 of them and
-    /// recognises the other 15. About five minutes on two cores; run again, it keeps what is done.
+    /// recognises the other 15. About four minutes on two cores; run again, it keeps what is done.
     Demo(DemoArguments),
     /// Show devices, which one `auto` takes and why, and versions
     Info,
