@@ -294,6 +294,6 @@ fn hair_grows_between_cuts_and_is_as_long_tied_as_open() {
             }
         }
         let every = if cut == HairCut::Short { 6 } else { 16 };
-        assert!((cuts - 100 / every as i32).abs() <= 1 && grown + cuts == 99, "{cuts} cuts");
+        assert!((cuts - 100 / every).abs() <= 1 && grown + cuts == 99, "{cuts} cuts");
     }
 }
