@@ -147,7 +147,7 @@ mod tests {
         assert!(errors[ROUNDS + 1] < 0.1, "{errors:?}");
         let albedo = solver.solve(&images).albedo;
         assert!(albedo.data.iter().all(|a| (a - 0.4).abs() < 0.01));
-        // The same lamps a hundred widths away are distant.
+        // The same lamps ten thousand widths away are distant.
         let far = as_if_distant(&near, &lights, &truth, &mask, 1e4);
         let same = far.pixels.get(7) / near.pixels.get(7);
         assert!((same - 1.0).abs() < 1e-3, "{same}");

@@ -279,13 +279,13 @@ fn hair_grows_between_cuts_and_is_as_long_tied_as_open() {
     let mut look = Look::sample(Gender::Female, &mut Draws::new(3));
     for cut in [HairCut::Short, HairCut::Long] {
         look.cut = cut;
-        let lengths: Vec<f32> = (0..100)
+        let lengths: Vec<f32> = (0..100u32)
             .map(|week| {
                 let years = f64::from(week) / 52.18;
-                Grooming::sample(&look, None, years, &mut Draws::new(week as u64)).length_mm
+                Grooming::sample(&look, None, years, &mut Draws::new(week.into())).length_mm
             })
             .collect();
-        let (mut grown, mut cuts) = (0, 0);
+        let (mut grown, mut cuts) = (0i32, 0i32);
         for pair in lengths.windows(2) {
             match pair[1] - pair[0] {
                 week if (week - 2.6).abs() < 0.05 => grown += 1,
