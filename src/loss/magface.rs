@@ -56,6 +56,14 @@ pub struct MagFaceLoss {
 }
 
 impl MagFaceConfig {
+    /// The least λ_g for which the loss has one best length for each embedding (appendix of the paper):
+    /// `s K u_a² l_a² / (u_a² − l_a²)`, K the slope of the margin.
+    pub fn least_length_weight(&self) -> f64 {
+        let slope = (self.max_margin - self.min_margin) / (self.max_length - self.min_length);
+        let (low, high) = (self.min_length.powi(2), self.max_length.powi(2));
+        self.scale * slope * high * low / (high - low)
+    }
+
     /// Mean loss of embeddings (b, c) under class weights (c, identities) and labels (b).
     pub fn forward(
         &self,
@@ -129,6 +137,17 @@ mod tests {
         let want = (1.0 + (3.2 - logit).exp()).ln() + 20.0 * (50.0 / 12_100.0 + 1.0 / 50.0);
         assert!((f64::from(got) - want).abs() < 1e-5, "{got} instead of {want}");
         assert!((want - 3.518).abs() < 1e-2, "the hand's value {want}");
+    }
+
+    #[test]
+    fn the_bound_of_the_length_weight_worked_by_hand() {
+        // 64 · 0.35/100 · 12100 · 100 / 12000 = 22.5867.
+        let bound = MagFaceConfig::default().least_length_weight();
+        assert!((bound - 22.586_667).abs() < 1e-5, "{bound}");
+        // Above it g's slope outweighs the margin's at the least length: λ_g |g'(l_a)| ≥ s K.
+        let config = MagFaceConfig::default();
+        let slope = 1.0 / config.max_length.powi(2) - 1.0 / config.min_length.powi(2);
+        assert!((bound * slope.abs() - 64.0 * 0.0035).abs() < 1e-9);
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub struct TrainConfig {
     #[serde(default)]
     pub tasks: Vec<TaskConfig>,
     #[serde(default)]
+    pub adversary: AdversaryConfig,
+    #[serde(default)]
     pub augment: AugmentConfig,
     pub optimizer: OptimizerConfig,
 }
@@ -79,6 +81,23 @@ pub struct TaskConfig {
     /// Focal focus of each class; 0 where empty.
     #[serde(default)]
     pub gamma: Vec<f32>,
+}
+
+/// How the adversaries' reversed gradients come in.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdversaryConfig {
+    /// γ of the warm-up `2 / (1 + exp(−γ p)) − 1`, p the share of the run that is done (Ganin et al.
+    /// 2016, "Domain-adversarial training of neural networks", section 5.2.2, which takes 10); 0 is
+    /// full strength from the start.
+    pub warm_up: f64,
+}
+
+impl AdversaryConfig {
+    /// Strength of the reversal when a share of the run is done, 0 to 1.
+    pub fn reversal_at(&self, done: f64) -> f64 {
+        if self.warm_up == 0.0 { 1.0 } else { 2.0 / (1.0 + (-self.warm_up * done).exp()) - 1.0 }
+    }
 }
 
 /// NaN is in no range.
@@ -156,6 +175,7 @@ impl TrainConfig {
         in_range("augment.min_crop", f64::from(augment.min_crop), 0.1, 1.0)?;
         in_range("augment.patch_noise", f64::from(augment.patch_noise), 0.0, 10.0)?;
         in_range("augment.shading", f64::from(augment.shading), 0.0, 10.0)?;
+        in_range("adversary.warm_up", self.adversary.warm_up, 0.0, 1e3)?;
         in_range("identity.weight", self.identity.weight, 0.0, 1e6)?;
         in_range("identity.magface.scale", magface.scale, 0.1, 1e3)?;
         in_range("identity.magface.min_length", magface.min_length, 1e-3, 1e6)?;
@@ -276,6 +296,18 @@ mod tests {
         assert!((optimizer.learning_rate_at(5.0) - (1e-3 + 1e-5) / 2.0).abs() < 1e-12);
         optimizer.restart_epochs = 5;
         assert!((optimizer.learning_rate_at(5.0) - 1e-3).abs() < 1e-12);
+    }
+
+    #[test]
+    fn adversaries_come_in_by_ganins_schedule() {
+        let warm = AdversaryConfig { warm_up: 10.0 };
+        assert_eq!(warm.reversal_at(0.0), 0.0);
+        // tanh(γ p / 2) at 0.1 and at the end.
+        assert!((warm.reversal_at(0.1) - 0.5f64.tanh()).abs() < 1e-12);
+        assert!((warm.reversal_at(1.0) - 5.0f64.tanh()).abs() < 1e-12);
+        assert_eq!(AdversaryConfig::default().reversal_at(0.0), 1.0);
+        let config = parse("[adversary]\nwarm_up = -1.0");
+        assert!(config.check().unwrap_err().contains("adversary.warm_up"));
     }
 
     #[test]

@@ -4,10 +4,12 @@
 //! that goes on from a checkpoint does what the unbroken run would have done.
 
 use super::checkpoint::{self, CheckpointError, TrainedOn};
+use super::lengths::EmbeddingLengths;
 use super::optimizer::new_optimizer;
 use super::{LabelError, TrainConfig, class_of};
 use crate::dataset::{Manifest, ManifestRow, Part, Sample, Split, load_sample, random_view};
 use crate::io::IoError;
+use crate::loss::MagFaceConfig;
 use crate::model::{INPUT_CHANNELS, MultiTaskNetwork, NetworkConfig, NetworkOutput};
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
@@ -44,6 +46,8 @@ pub struct Losses {
     /// By task; absent where no sample had a label.
     pub tasks: BTreeMap<String, f64>,
     pub adversarial: BTreeMap<String, f64>,
+    /// Of the identity embeddings, for whom MagFace's margin is meant.
+    pub embedding_lengths: EmbeddingLengths,
 }
 
 #[derive(Clone, Debug)]
@@ -133,6 +137,16 @@ impl Trainer {
                 emit(TrainEvent::Warning { text });
             }
         }
+        let magface = &config.identity.magface;
+        let least = magface.least_length_weight();
+        if magface.length_weight < least {
+            let text = format!(
+                "identity.magface.length_weight {} is below {least:.1}, from which on an embedding has \
+                 one best length; raise it, or lower the scale or the margins' range",
+                magface.length_weight
+            );
+            emit(TrainEvent::Warning { text });
+        }
         let trained_on = TrainedOn::new(&config, split);
         let training_device = device.clone().autodiff();
         let mut optimizer = new_optimizer(&config);
@@ -182,6 +196,12 @@ impl Trainer {
             let epoch = self.epochs_done;
             let learning_rate = self.config.optimizer.learning_rate_at(epoch as f64);
             let losses = self.train_epoch(epoch, emit)?;
+            // The first epochs say little of where lengths will be.
+            if epoch + 1 == epochs
+                && let Some(text) = losses.embedding_lengths.warning(&self.config.identity.magface)
+            {
+                emit(TrainEvent::Warning { text });
+            }
             self.epochs_done += 1;
             emit(TrainEvent::EpochFinished { epoch: self.epochs_done, losses, learning_rate });
             let due = self.epochs_done.is_multiple_of(self.config.optimizer.checkpoint_epochs);
@@ -215,17 +235,19 @@ impl Trainer {
             let batch = &order[step * batch_size..(step + 1) * batch_size];
             let progress = epoch as f64 + step as f64 / steps as f64;
             let learning_rate = self.config.optimizer.learning_rate_at(progress);
-            let loss = self.train_step(batch, epoch, learning_rate, &mut sums)?;
+            let done = progress / self.config.optimizer.epochs as f64;
+            let pace = Pace { learning_rate, reversal: self.config.adversary.reversal_at(done) };
+            let loss = self.train_step(batch, epoch, pace, &mut sums)?;
             emit(TrainEvent::StepFinished { epoch: epoch + 1, loss });
         }
-        Ok(sums.means())
+        Ok(sums.means(&self.config.identity.magface))
     }
 
     fn train_step(
         &mut self,
         batch: &[usize],
         epoch: usize,
-        learning_rate: f64,
+        pace: Pace,
         sums: &mut LossSums,
     ) -> Result<f64, TrainError> {
         let side = self.config.input_side;
@@ -252,12 +274,14 @@ impl Trainer {
         let data: Vec<f32> = views.into_iter().flat_map(|view| view.data).collect();
         let shape = [batch.len(), INPUT_CHANNELS, side, side];
         let images = Tensor::<4>::from_data(TensorData::new(data, shape), &self.device);
-        let output = self.network.forward(images, 1.0);
+        let output = self.network.forward(images, pace.reversal);
+        let lengths = output.embedding.clone().detach().powi_scalar(2).sum_dim(1).sqrt();
 
         let (total, parts) = self.losses(batch, &people, output);
         let values = Tensor::cat(
             std::iter::once(total.clone())
                 .chain(parts.iter().map(|(_, loss)| loss.clone()))
+                .chain(std::iter::once(lengths.flatten(0, 1)))
                 .collect(),
             0,
         )
@@ -274,11 +298,13 @@ impl Trainer {
                 captures: names.join(", "),
             });
         }
-        sums.add(loss, parts.into_iter().map(|(part, _)| part).zip(values.into_iter().skip(1)));
+        let (values, lengths) = values[1..].split_at(parts.len());
+        sums.lengths.extend_from_slice(lengths);
+        sums.add(loss, parts.into_iter().map(|(part, _)| part).zip(values.iter().copied()));
 
         let gradients = GradientsParams::from_grads(total.backward(), &self.network);
         let network = self.network.clone();
-        self.network = self.optimizer.step(learning_rate, network, gradients);
+        self.network = self.optimizer.step(pace.learning_rate, network, gradients);
         Ok(f64::from(loss))
     }
 
@@ -328,6 +354,13 @@ impl Trainer {
     }
 }
 
+/// How fast a step goes.
+#[derive(Clone, Copy)]
+struct Pace {
+    learning_rate: f64,
+    reversal: f64,
+}
+
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum LossPart {
     Identity,
@@ -339,6 +372,8 @@ enum LossPart {
 struct LossSums {
     total: (f64, usize),
     parts: BTreeMap<LossPart, (f64, usize)>,
+    /// Of every embedding.
+    lengths: Vec<f32>,
 }
 
 impl LossSums {
@@ -352,9 +387,13 @@ impl LossSums {
         }
     }
 
-    fn means(self) -> Losses {
+    fn means(self, magface: &MagFaceConfig) -> Losses {
         let mean = |(sum, count): (f64, usize)| sum / count.max(1) as f64;
-        let mut losses = Losses { total: mean(self.total), ..Default::default() };
+        let mut losses = Losses {
+            total: mean(self.total),
+            embedding_lengths: EmbeddingLengths::of(self.lengths, magface).unwrap_or_default(),
+            ..Default::default()
+        };
         for (part, sum) in self.parts {
             match part {
                 LossPart::Identity => losses.identity = mean(sum),
