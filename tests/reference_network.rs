@@ -139,10 +139,13 @@ impl ModuleMapper for Fill {
     }
 }
 
-/// Slopes whose gradients are 0.9 % and 0.3 % off the reference, all others being within 0.1 %.
-/// Both belong to large images, where a slope's gradient is a sum over a million signed products;
-/// rounding in f32 is suspected, not shown.
-const KNOWN_DEVIATIONS: [&str; 2] = ["backbone.prelu.weight", "backbone.layer1.1.prelu.weight"];
+/// Slopes whose gradients rounding in f32 moves by more than 0.1 %: single sums over a million signed
+/// products that all but cancel, behind batch statistics of few images. Noise of 1e-6 on the input,
+/// about what a convolution rounds, was seen to move them by 0.1 to 1.3 %; on two kinds of processor
+/// they lie 0.24 to 0.9 % off the reference, which is one draw of that rounding too. The order of the
+/// last sum does not matter: summed by image and channel first they are the same to 4 digits.
+const ILL_CONDITIONED: [&str; 3] =
+    ["backbone.prelu.weight", "backbone.layer1.0.prelu.weight", "backbone.layer1.1.prelu.weight"];
 
 /// Compares the length of every parameter's gradient with the reference.
 struct CompareGradients<'a> {
@@ -170,7 +173,7 @@ impl ModuleVisitor for CompareGradients<'_> {
         let gradient = param.val().grad(self.gradients);
         let got = gradient.map_or(f32::NAN, |g| g.powi_scalar(2).sum().sqrt().into_scalar());
         self.compared += 1;
-        let tolerance = if KNOWN_DEVIATIONS.contains(&name.as_str()) { 1e-2 } else { 1e-3 };
+        let tolerance = if ILL_CONDITIONED.contains(&name.as_str()) { 1e-2 } else { 1e-3 };
         let error = (got - want[0]).abs();
         if error.is_nan() || error > tolerance * want[0].abs() {
             self.wrong.push(format!("{name}: {got} instead of {}", want[0]));
