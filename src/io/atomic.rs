@@ -10,7 +10,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 /// How every temporary name starts.
-pub const TEMPORARY_PREFIX: &str = ".lumiface-tmp-";
+const TEMPORARY_PREFIX: &str = ".lumiface-tmp-";
 
 fn parent_of(path: &Path) -> &Path {
     match path.parent() {

@@ -8,7 +8,7 @@ mod normal_image;
 mod photo;
 mod picture;
 
-pub use atomic::{FolderLock, StagedFolder, TEMPORARY_PREFIX, write_atomically};
+pub use atomic::{FolderLock, StagedFolder, write_atomically};
 pub use decode::image_size;
 pub use exr_map::{
     MapCompression, read_albedo, read_normals, read_plane, read_rgb, write_albedo, write_normals,

@@ -20,8 +20,6 @@ mod face;
 mod person;
 mod render;
 
-use serde::{Deserialize, Serialize};
-
 use crate::maps::{AlbedoMap, DepthMap, ImageStack, Lights, Mask, NormalMap, Size};
 
 use person::{Draws, mix};
@@ -29,13 +27,13 @@ use person::{Draws, mix};
 pub use person::Person;
 pub use render::render;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Gender {
     Male,
     Female,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FacialHair {
     None,
     Stubble,
@@ -43,7 +41,7 @@ pub enum FacialHair {
     Beard,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Emotion {
     BlankStare,
     Positive,
@@ -51,7 +49,7 @@ pub enum Emotion {
 }
 
 /// What a session shows, as an annotator would note it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Traits {
     pub gender: Gender,
     pub spectacles: bool,

@@ -7,7 +7,7 @@
 //! the very normals and reflectances that the centre sample is shaded with.
 //!
 //! Light goes from the lamp to a surface to the camera; with [`Options::bounce_rays`] also by way of
-//! one more surface (`bounce`). Lenses are
+//! one more surface (`bounce`), of which the truth of shadows and of shine knows nothing. Lenses are
 //! thin: rays go straight through, are tinted and weakened, and see the lamps' reflections on
 //! them; light on its way to the face is weakened by them too. Refraction is left out (a lens of
 //! −3 dioptres, 12 mm before the eye, would shrink what is behind it by 4 %).
