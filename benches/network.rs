@@ -8,7 +8,7 @@
 
 use burn::tensor::{Device, Distribution, Int, Tensor};
 use lumiface::loss::{FocalConfig, MagFaceConfig};
-use lumiface::model::{NetworkConfig, TaskShape};
+use lumiface::model::{IdentityHeadKind, NetworkConfig, NetworkInput, TaskShape};
 
 #[path = "support/mod.rs"]
 mod support;
@@ -41,15 +41,17 @@ fn main() {
 
 fn measure(name: &str, device: &Device) {
     let tasks = ["spectacles", "facial_hair", "emotion", "pose", "gender"];
-    let shape = |name: &str| TaskShape { name: name.into(), classes: 2 };
-    let config = NetworkConfig {
-        width: 64,
-        blocks: [2, 2, 2, 2],
-        identities: IDENTITIES,
-        tasks: tasks.map(shape).to_vec(),
-    };
+    let shape =
+        |name: &str| TaskShape { name: name.into(), classes: 2, shares_attention_with: None };
     let focal = FocalConfig { alpha: vec![0.5, 0.5], gamma: vec![1.0, 1.0] };
     for side in [96, 256] {
+        let config = NetworkConfig {
+            identity_head: IdentityHeadKind::Pooled,
+            input_side: side,
+            identities: IDENTITIES,
+            tasks: tasks.map(shape).to_vec(),
+            ..Default::default()
+        };
         let random = |device: &Device| {
             let shape = [BATCH, 3, side, side];
             Tensor::<4>::random(shape, Distribution::Uniform(0.0, 1.0), device)
@@ -58,7 +60,9 @@ fn measure(name: &str, device: &Device) {
         let images = random(device);
         // Reading a value waits for the device.
         let read = |tensor: Tensor<1>| drop(tensor.into_data());
-        let timing = Timing::of(|| read(network.forward(images.clone(), 1.0).embedding.sum()));
+        let timing = Timing::of(|| {
+            read(network.forward(NetworkInput::single(images.clone()), 1.0).embedding.sum())
+        });
         line(&format!("{name} {side}² forward"), &timing);
 
         let training = device.clone().autodiff();
@@ -69,14 +73,14 @@ fn measure(name: &str, device: &Device) {
             Tensor::<1, Int>::from_data(values.as_slice(), &training)
         };
         let timing = Timing::of(|| {
-            let output = network.forward(images.clone(), 1.0);
+            let output = network.forward(NetworkInput::single(images.clone()), 1.0);
             let mut loss = MagFaceConfig::default()
-                .forward(output.embedding, network.class_weight(), labels(IDENTITIES))
+                .forward(output.embedding, network.class_weight(), labels(IDENTITIES), None)
                 .loss;
             for task in output.tasks {
-                loss = loss
-                    + focal.forward(task.logits, labels(2))
-                    + focal.forward(task.adversarial_logits, labels(2));
+                for logits in std::iter::once(task.logits).chain(task.adversarial_logits) {
+                    loss = loss + focal.forward(logits, labels(2));
+                }
             }
             let gradients = loss.backward();
             read(network.class_weight().grad(&gradients).expect("of a weight").sum().reshape([1]));

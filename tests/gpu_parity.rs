@@ -166,14 +166,19 @@ fn a_rendered_face_gives_the_same_maps_on_both_sides() {
 #[test]
 fn burn_shares_the_device() {
     use burn::tensor::{Device, Tensor};
-    use lumiface::model::{NetworkConfig, TaskShape};
+    use lumiface::model::{NetworkConfig, NetworkInput, TaskShape};
     let Some(gpu) = support::any_gpu() else { return };
     let shared = gpu.burn_device().unwrap();
     let config = NetworkConfig {
         width: 8,
-        blocks: [2, 2, 2, 2],
+        input_side: 64,
         identities: 3,
-        tasks: vec![TaskShape { name: "spectacles".into(), classes: 2 }],
+        tasks: vec![TaskShape {
+            name: "spectacles".into(),
+            classes: 2,
+            shares_attention_with: None,
+        }],
+        ..Default::default()
     };
     let flex = Device::flex();
     flex.seed(4);
@@ -181,7 +186,12 @@ fn burn_shares_the_device() {
     let image =
         Tensor::<4>::random([2, 3, 64, 64], burn::tensor::Distribution::Normal(0.0, 1.0), &flex);
     let embedding = |network: &lumiface::model::MultiTaskNetwork, image: Tensor<4>| {
-        network.forward(image, 1.0).embedding.into_data().try_to_vec::<f32>().unwrap()
+        network
+            .forward(NetworkInput::single(image), 1.0)
+            .embedding
+            .into_data()
+            .try_to_vec::<f32>()
+            .unwrap()
     };
     let on_cpu = embedding(&network, image.clone());
     let on_gpu = {

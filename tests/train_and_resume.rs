@@ -9,7 +9,7 @@ use std::time::Duration;
 use support::{lumiface, stderr, stdout};
 
 const CONFIG: &str = r#"
-modality = "albedo"
+modalities = ["albedo"]
 input_side = 32
 seed = 3
 
@@ -172,17 +172,36 @@ fn preprocessing_killed_again_and_again_ends_with_the_same_files() {
 #[test]
 fn training_killed_again_and_again_ends_with_the_same_weights_and_losses() {
     let workshop = Workshop::new(true);
+    // A checkpoint after every step, and people who choose the best state.
+    let config = CONFIG
+        .replace("gallery_count = 2", "gallery_count = 1\nvalidation_count = 2")
+        .replace("batch_size = 6", "batch_size = 4\ncheckpoint_steps = 1");
+    fs::write(workshop.path("config.toml"), config).unwrap();
     let unbroken = workshop.train("unbroken");
     assert!(unbroken.status.success(), "{}", stderr(&unbroken));
     let kills = run_with_kills(&workshop.train_arguments("broken"), Duration::from_millis(60));
     assert!(kills > 0, "the command was never interrupted");
-    let weights = "checkpoints/epoch-0008/weights.safetensors";
-    for file in ["config.toml", "split.csv", "metrics.jsonl", weights] {
+    let state = |name: &str, file: &str| format!("checkpoints/{name}/{file}");
+    for file in [
+        "config.toml",
+        "split.csv",
+        "metrics.jsonl",
+        &state("epoch-0008", "weights.safetensors"),
+        &state("best", "weights.safetensors"),
+        &state("best", "checkpoint.json"),
+    ] {
         let read = |run: &str| fs::read(workshop.path(run).join(file)).unwrap();
         assert!(read("unbroken") == read("broken"), "{file} differs");
     }
     let losses = fs::read_to_string(workshop.path("broken/metrics.jsonl")).unwrap();
     assert_eq!(losses.lines().count(), 8);
+    assert!(losses.lines().all(|line| line.contains("\"auc\":")), "{losses}");
+    // The curves of TensorBoard have every step once: 8 epochs of 3 steps, and a line an epoch.
+    let events = |run: &str| {
+        fs::metadata(workshop.path(run).join("events.out.tfevents.lumiface")).unwrap().len()
+    };
+    assert_eq!(events("unbroken"), events("broken"));
+    assert!(events("broken") > 1000);
 }
 
 #[test]
@@ -231,7 +250,13 @@ fn another_configuration_or_architecture_is_refused() {
     let output = workshop.train("run");
     assert_eq!(output.status.code(), Some(1));
     let message = stderr(&output);
-    assert!(message.contains("learning_rate = 0.001") && message.contains("--fresh"), "{message}");
+    assert!(message.contains("optimizer.learning_rate was 0.001, is 0.002"), "{message}");
+    assert!(message.contains("--fresh") && message.contains("--accept-changes"), "{message}");
+    let accepted = [workshop.train_arguments("run"), vec!["--accept-changes"]].concat();
+    let output = lumiface(&accepted);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let resolved = fs::read_to_string(workshop.path("run/config.toml")).unwrap();
+    assert!(resolved.contains("learning_rate = 0.002"), "{resolved}");
 
     let resolved = workshop.path("run/config.toml");
     let text = fs::read_to_string(&resolved).unwrap();
@@ -239,7 +264,8 @@ fn another_configuration_or_architecture_is_refused() {
     let output = workshop.evaluate("run");
     assert_eq!(output.status.code(), Some(1));
     let message = stderr(&output);
-    assert!(message.contains("another architecture") && message.contains("width 8"), "{message}");
+    assert!(message.contains("another architecture"), "{message}");
+    assert!(message.contains("width 8 instead of 16"), "{message}");
 
     // Weights of other people are not taken for this run's, whatever the files around them say.
     fs::write(&resolved, &text).unwrap();
@@ -299,4 +325,155 @@ fn captures_without_a_label_train_identity_and_are_left_out_of_the_task() {
     // Two gallery people of four sessions, half of them labelled.
     assert_eq!(result["results"][0]["tasks"]["emotion"]["labelled"], 4);
     assert_eq!(result["probes"], 6);
+}
+
+#[test]
+fn a_concatenation_joins_trained_networks_and_refuses_others() {
+    let workshop = Workshop::new(true);
+    assert!(workshop.train("albedo").status.success());
+    let single = CONFIG.replace("albedo", "normals");
+    fs::write(workshop.path("config.toml"), &single).unwrap();
+    assert!(workshop.train("normals").status.success());
+    let joint = |members: [&str; 2], extra: &str| {
+        let runs = members.map(|run| format!("{:?}", workshop.text(run))).join(", ");
+        let text = CONFIG.replace("[\"albedo\"]", "[\"albedo\", \"normals\"]");
+        fs::write(
+            workshop.path("config.toml"),
+            format!("{text}\n[fusion]\nmembers = [{runs}]\n{extra}"),
+        )
+        .unwrap();
+        workshop.train("joint")
+    };
+    let output = joint(["normals", "albedo"], "");
+    assert!(stderr(&output).contains("was not trained on albedo alone"), "{}", stderr(&output));
+
+    let output = joint(["albedo", "normals"], "");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let metrics = fs::read_to_string(workshop.path("joint/metrics.jsonl")).unwrap();
+    assert!(metrics.contains("\"adversarial\":{}"), "frozen, yet with adversaries: {metrics}");
+    let output = workshop.evaluate("joint");
+    let result: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(result["results"][0]["method"], "model (albedo + normals)");
+
+    // Members whose training saw other people are refused.
+    let split = workshop.path("albedo/split.csv");
+    let parts = fs::read_to_string(&split).unwrap();
+    fs::write(&split, parts.replacen("gallery", "train", 1)).unwrap();
+    fs::remove_dir_all(workshop.path("joint")).unwrap();
+    let output = joint(["albedo", "normals"], "freeze = false");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("another split of people"), "{}", stderr(&output));
+}
+
+#[test]
+fn one_network_serves_any_subset_of_its_modalities() {
+    let workshop = Workshop::new(true);
+    let text = CONFIG.replace("[\"albedo\"]", "[\"albedo\", \"normals\", \"depth\"]");
+    let fusion = "\n[fusion]\nkind = \"attention\"\nmodality_dropout = 0.3\n";
+    fs::write(workshop.path("config.toml"), format!("{text}{fusion}")).unwrap();
+    let output = workshop.train("run");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let evaluate = |modalities: &str| {
+        lumiface(&leak(&[
+            "evaluate",
+            &workshop.text("run"),
+            "--data",
+            &workshop.text("maps"),
+            "--device",
+            "cpu",
+            "--json",
+            "--modalities",
+            modalities,
+        ]))
+    };
+    let auc = |modalities: &str| {
+        let output = evaluate(modalities);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let result: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+        result["results"][0]["identity"]["auc_euclidean"]["value"].as_f64().unwrap()
+    };
+    let figures = [auc("albedo"), auc("normals,depth"), auc("albedo,normals,depth")];
+    assert!(figures.iter().all(|figure| (0.0..=1.0).contains(figure)), "{figures:?}");
+    let output = evaluate("raw");
+    assert!(stderr(&output).contains("not trained on raw"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_damaged_pack_is_made_anew_and_gone_maps_are_named() {
+    let workshop = Workshop::new(true);
+    assert!(workshop.train("run").status.success());
+    let shard = workshop.path("maps/packs/albedo-40/shard-0000.safetensors");
+    let whole = fs::read(&shard).unwrap();
+    for damaged in [&whole[..whole.len() - 4], &[&whole[..999], &[7][..], &whole[1000..]].concat()]
+    {
+        fs::write(&shard, damaged).unwrap();
+        let output = workshop.evaluate("run");
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert!(stderr(&output).contains("made anew"), "{}", stderr(&output));
+        assert!(fs::read(&shard).unwrap() == whole);
+    }
+    // Maps that changed are packed anew without a word, maps that are gone are named.
+    let manifest = fs::read_to_string(workshop.path("maps/manifest.csv")).unwrap();
+    let first = manifest.lines().nth(1).unwrap();
+    let albedo = first.split(',').find(|field| field.ends_with("albedo.exr")).unwrap();
+    fs::remove_file(workshop.path("maps").join(albedo)).unwrap();
+    let output = workshop.evaluate("run");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains(albedo), "{}", stderr(&output));
+}
+
+#[test]
+fn weights_go_out_and_come_back_under_the_originals_names() {
+    let workshop = Workshop::new(true);
+    let legacy = "preset = \"legacy\"\nmodalities = [\"albedo\"]\ninput_side = 32\n\
+        [split]\ngallery_count = 2\n[network]\nwidth = 8\n\
+        [optimizer]\nepochs = 2\nbatch_size = 6\n";
+    fs::write(workshop.path("config.toml"), legacy).unwrap();
+    let output = workshop.train("run");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let run = |arguments: &[&str]| lumiface(arguments);
+    let (file, imported) = (workshop.text("w.safetensors"), workshop.text("imported"));
+    let output = run(&["weights", "export", &workshop.text("run"), "--out", &file]);
+    assert!(stdout(&output).starts_with("229 tensors"), "{}{}", stdout(&output), stderr(&output));
+    let import = |file: &str| {
+        run(&[
+            "weights",
+            "import",
+            file,
+            "--modality",
+            "albedo",
+            "--input-side",
+            "32",
+            "--out",
+            &imported,
+        ])
+    };
+    let output = import(&file);
+    assert!(output.status.success(), "{}", stderr(&output));
+    // The same weights say the same of the same people; the import knows nobody, so it takes all.
+    let width = "width = 64";
+    let resolved = fs::read_to_string(workshop.path("imported/config.toml")).unwrap();
+    assert!(!resolved.contains(width), "{resolved}");
+    let result = |run: &str| -> serde_json::Value {
+        let output = workshop.evaluate(run);
+        assert!(output.status.success(), "{}", stderr(&output));
+        serde_json::from_str(&stdout(&output)).unwrap()
+    };
+    assert_eq!(result("imported")["enrolled"], 6);
+    let again = import(&file);
+    assert!(stderr(&again).contains("choose another --out"), "{}", stderr(&again));
+    fs::remove_dir_all(&imported).unwrap();
+    // A file that lacks one parameter leaves nothing behind.
+    let bytes = fs::read(&file).unwrap();
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(60_000)]).into_owned();
+    let at = text.find("pose_head.pose_linear.bias").unwrap();
+    let mut broken = bytes.clone();
+    broken[at] = b'q';
+    fs::write(workshop.path("broken.safetensors"), &broken).unwrap();
+    let output = import(&workshop.text("broken.safetensors"));
+    assert_eq!(output.status.code(), Some(1));
+    let message = stderr(&output);
+    assert!(message.contains("missing: "), "{message}");
+    assert!(message.contains("unexpected: da_poqe_head"), "{message}");
+    assert!(!workshop.path("imported").exists());
 }

@@ -18,6 +18,7 @@ mod lp;
 mod photoface;
 mod prepare;
 mod psm_images;
+mod relit;
 mod yaleb;
 
 pub use capture_toml::CAPTURE_FILE;

@@ -2,22 +2,17 @@
 //! to stderr.
 
 mod calibrate;
+mod learn;
 mod progress;
 mod stages;
 mod synth;
 
 use crate::capture::{Layout, LayoutOptions, YaleBRecipe};
 use crate::config::{ConfigError, read_toml};
-use crate::dataset::Part;
-use crate::eval::{Enrolment, Evaluation};
 use crate::gpu::{DeviceRequest, choose_adapter, list_adapters};
 use crate::io::MapCompression;
-use crate::pipeline::{
-    Baseline, EvaluateOptions, PreprocessOptions, StageError, TrainOptions, demo, evaluate,
-    preprocess, read_train_config, train,
-};
+use crate::pipeline::{PreprocessOptions, StageError, preprocess};
 use crate::reconstruct::{Integrator, ReconstructError, ReconstructOptions, Solver};
-use crate::report::evaluation_table;
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 use progress::Progress;
@@ -96,18 +91,29 @@ enum Command {
     Relight(stages::RelightArguments),
     /// Write a solved face as a mesh with its albedo
     Mesh(stages::MeshArguments),
-    /// Train the multi-task network on one modality
+    /// Train the multi-task network on one modality or several
     ///
-    /// Trains on the maps that `preprocess` made. The run folder holds the resolved configuration,
-    /// the split, the losses of each epoch and the last two checkpoints. Run again after an
-    /// interruption, it goes on from the newest checkpoint and ends the same.
-    Train(TrainArguments),
+    /// Trains on the maps that `preprocess` made, through packs that it keeps beside them. The run
+    /// folder holds the resolved configuration, the split, the losses of each epoch (metrics.jsonl,
+    /// and events for TensorBoard), the last two checkpoints, the state that did best on the people
+    /// for validation, and report.json at the end. Run again after an interruption, it goes on from
+    /// the newest checkpoint and ends the same.
+    Train(learn::TrainArguments),
     /// Recognise people whom training never saw
     ///
     /// Enrols one session of each person and compares every other session with all enrolled ones.
     /// Writes evaluation-SPLIT.json and matches-SPLIT.png: each probe with its five best matches,
     /// right in green, wrong in red.
-    Evaluate(EvaluateArguments),
+    Evaluate(learn::EvaluateArguments),
+    /// Train and evaluate several variants on the same people, and set them side by side
+    ///
+    /// Renders captures and makes their maps, unless maps are given; trains each variant of the
+    /// configuration and recognises the people kept from training. Writes OUT/study.json and
+    /// OUT/study.md. Run again after an interruption, it goes on where it stopped.
+    Study(learn::StudyArguments),
+    /// Read and write checkpoints of the PyTorch network that this one carries on
+    #[command(subcommand)]
+    Weights(learn::WeightsCommand),
     /// Render capture sessions of people who do not exist, with the truth
     ///
     /// Writes OUT/ID/SESSION/{im0.png …, LightSource.txt} and OUT/metadata.csv in the layout of
@@ -123,7 +129,7 @@ enum Command {
     ///
     /// Renders captures of 60 people who do not exist, makes their maps, trains on 45 of them and
     /// recognises the other 15. About four minutes on two cores; run again, it keeps what is done.
-    Demo(DemoArguments),
+    Demo(learn::DemoArguments),
     /// Show devices, which one `auto` takes and why, and versions
     Info,
     /// Print a completion script for a shell
@@ -164,6 +170,10 @@ struct PreprocessArguments {
     /// tell only directions, 1 or more: lamps 85 cm away before a picture 27 cm wide stand at 3.1 [default: distant]
     #[arg(long, value_name = "WIDTHS", value_parser = parse_lamp_distance, allow_hyphen_values = true)]
     lamp_distance: Option<f32>,
+    /// So many further sessions of each capture, solved from random subsets of its lights (four or more
+    /// are needed): for training only, so that a network learns what the light is to blame for
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
+    relit: u8,
     /// Write the float maps with ZIP: about half the size, several times slower
     #[arg(long)]
     compress: bool,
@@ -180,67 +190,6 @@ fn parse_lamp_distance(text: &str) -> Result<f32, String> {
     let distance = text.parse().ok().filter(|d| (1.0..=1e6).contains(d));
     distance
         .ok_or("give widths of the picture, 1 to 1000000; leave it out for distant lamps".into())
-}
-
-#[derive(clap::Args)]
-#[command(
-    after_help = "Example: lumiface train configs/yaleb_albedo.toml --data maps/yaleb --out runs/yaleb_albedo"
-)]
-struct TrainArguments {
-    /// Training configuration
-    config: PathBuf,
-    /// Folder of maps with its manifest
-    #[arg(long)]
-    data: PathBuf,
-    /// Run folder
-    #[arg(long)]
-    out: PathBuf,
-    /// auto, cpu, gpu or gpu:NAME
-    #[arg(long, default_value = "auto")]
-    device: DeviceRequest,
-    /// Delete what the run folder holds and start over
-    #[arg(long)]
-    fresh: bool,
-}
-
-#[derive(clap::Args)]
-#[command(
-    after_help = "Example: lumiface evaluate runs/yaleb_albedo --data maps/yaleb --split gallery --baseline raw,albedo,normals"
-)]
-struct EvaluateArguments {
-    /// Run folder of `train`
-    run: PathBuf,
-    /// Folder of maps with its manifest
-    #[arg(long)]
-    data: PathBuf,
-    /// Whom: gallery (never seen in training) or train
-    #[arg(long, default_value = "gallery")]
-    split: Part,
-    /// Which session of each person is enrolled: the first, or each in turn, all rounds together
-    #[arg(long, default_value = "first")]
-    enrol: Enrolment,
-    /// Comparisons without learning to set beside the model, comma-separated: raw, albedo, normals
-    #[arg(long, value_delimiter = ',')]
-    baseline: Vec<Baseline>,
-    /// auto, cpu, gpu or gpu:NAME
-    #[arg(long, default_value = "auto")]
-    device: DeviceRequest,
-    /// Folder for the results [default: the run folder]
-    #[arg(long)]
-    out: Option<PathBuf>,
-    /// Print the results as JSON in place of the table
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(clap::Args)]
-struct DemoArguments {
-    /// Folder for everything
-    #[arg(long, default_value = "runs/demo")]
-    out: PathBuf,
-    /// auto, cpu, gpu or gpu:NAME
-    #[arg(long, default_value = "auto")]
-    device: DeviceRequest,
 }
 
 /// Runs the command line of this process.
@@ -265,9 +214,11 @@ fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Command::Integrate(arguments) => stages::run_integrate(arguments),
         Command::Relight(arguments) => stages::run_relight(arguments),
         Command::Mesh(arguments) => stages::run_mesh(arguments),
-        Command::Train(arguments) => run_train(arguments),
-        Command::Evaluate(arguments) => run_evaluate(arguments),
-        Command::Demo(arguments) => run_demo(arguments),
+        Command::Train(arguments) => learn::run_train(arguments),
+        Command::Evaluate(arguments) => learn::run_evaluate(arguments),
+        Command::Study(arguments) => learn::run_study(arguments),
+        Command::Weights(command) => learn::run_weights(command),
+        Command::Demo(arguments) => learn::run_demo(arguments),
         Command::Synth(arguments) => synth::run(arguments),
         Command::Accuracy(arguments) => synth::run_accuracy(arguments),
         Command::Faces(command) => synth::run_faces(command),
@@ -313,6 +264,7 @@ fn run_preprocess(arguments: PreprocessArguments) -> anyhow::Result<u8> {
             keep_drift: arguments.no_registration,
             lamp_distance: arguments.lamp_distance,
         },
+        relit: usize::from(arguments.relit),
         compression: if arguments.compress { MapCompression::Zip } else { MapCompression::None },
         out: arguments.out,
         device: arguments.device,
@@ -351,73 +303,6 @@ fn run_preprocess(arguments: PreprocessArguments) -> anyhow::Result<u8> {
 /// "1 capture", "2 captures".
 fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
-fn run_train(arguments: TrainArguments) -> anyhow::Result<u8> {
-    let options = TrainOptions {
-        config: read_train_config(&arguments.config)?,
-        data: arguments.data,
-        out: arguments.out,
-        device: arguments.device,
-        fresh: arguments.fresh,
-    };
-    let progress = Progress::new();
-    train(&options, &|event| progress.show(event))?;
-    progress.finish();
-    say!("trained: {}", options.out.display());
-    Ok(OK)
-}
-
-fn run_evaluate(arguments: EvaluateArguments) -> anyhow::Result<u8> {
-    let options = EvaluateOptions {
-        out: arguments.out.unwrap_or_else(|| arguments.run.clone()),
-        run: arguments.run,
-        data: arguments.data,
-        part: arguments.split,
-        enrolment: arguments.enrol,
-        baselines: arguments.baseline,
-        device: arguments.device,
-    };
-    let progress = Progress::new();
-    let summary = evaluate(&options, &|event| progress.show(event))?;
-    progress.finish();
-    for warning in &summary.evaluation.warnings {
-        tell!("warning: {warning}");
-    }
-    if arguments.json {
-        say!("{}", serde_json::to_string_pretty(&summary.evaluation)?);
-    } else {
-        print_evaluation(&summary.evaluation)?;
-        say!("{}", summary.json.display());
-        say!("{}", summary.sheet.display());
-    }
-    Ok(OK)
-}
-
-fn print_evaluation(e: &Evaluation) -> anyhow::Result<()> {
-    say!(
-        "split {}: {} people enrolled once, {}{} probes, {} genuine and {} impostor pairs",
-        e.split,
-        e.enrolled,
-        if e.rounds > 1 { format!("{} rounds, ", e.rounds) } else { String::new() },
-        e.probes,
-        e.genuine_pairs,
-        e.impostor_pairs
-    );
-    say!("{}", evaluation_table(e));
-    Ok(())
-}
-
-fn run_demo(arguments: DemoArguments) -> anyhow::Result<u8> {
-    let progress = Progress::new();
-    let summary = demo(&arguments.out, &arguments.device, &|event| progress.show(event))?;
-    progress.finish();
-    print_evaluation(&summary.evaluation.evaluation)?;
-    say!("\nworth opening:");
-    for (path, what) in &summary.worth_opening {
-        say!("  {}  {what}", path.display());
-    }
-    Ok(report_problems(&summary.problems, None))
 }
 
 /// Ends the process with usage's exit code, as clap does for what it can see itself.

@@ -65,15 +65,16 @@ fn show_training(bar: &mut Option<ProgressBar>, event: TrainEvent) {
         _ => tell!("{line}"),
     };
     match event {
-        TrainEvent::Started { samples, people, epochs, steps_per_epoch, resumed } => {
+        TrainEvent::Started { samples, people, epochs, steps, resumed_epochs, resumed_steps } => {
             tell!("training on {samples} captures of {people} people");
-            if resumed > 0 {
-                tell!("going on after epoch {resumed} of {epochs}");
+            if resumed_steps > 0 {
+                tell!(
+                    "going on after epoch {resumed_epochs} of {epochs}, step {resumed_steps} of {steps}"
+                );
             }
-            let steps = epochs * steps_per_epoch;
             let new =
                 styled(steps, "{wide_bar} step {pos}/{len}, {per_sec}, {eta} left, loss {msg}");
-            new.set_position((resumed * steps_per_epoch) as u64);
+            new.set_position(resumed_steps);
             new.reset_eta();
             *bar = Some(new);
         }
@@ -83,8 +84,18 @@ fn show_training(bar: &mut Option<ProgressBar>, event: TrainEvent) {
                 bar.inc(1);
             }
         }
-        TrainEvent::EpochFinished { epoch, losses, learning_rate } => {
-            say(bar, format!("epoch {epoch}: {}, rate {learning_rate:.1e}", describe(&losses)));
+        TrainEvent::EpochFinished { epoch, losses, learning_rate, validation, pace, .. } => {
+            let found = validation.and_then(|v| v.auc);
+            let found = found.map_or(String::new(), |auc| format!(", validation AUC {auc:.4}"));
+            say(
+                bar,
+                format!(
+                    "epoch {epoch}: {}{found}, rate {learning_rate:.1e}, {:.0} images/s, waited {:.0} %",
+                    describe(&losses),
+                    pace.images_per_second,
+                    100.0 * pace.waited
+                ),
+            );
         }
         TrainEvent::CheckpointWritten { path } => {
             say(bar, format!("checkpoint {}", path.display()));
@@ -96,8 +107,10 @@ fn show_training(bar: &mut Option<ProgressBar>, event: TrainEvent) {
 fn describe(losses: &Losses) -> String {
     let mut text = format!("loss {:.3}, identity {:.3}", losses.total, losses.identity);
     for (task, loss) in &losses.tasks {
-        let adversary = losses.adversarial.get(task).copied().unwrap_or(f64::NAN);
-        text.push_str(&format!(", {task} {loss:.3} (adversary {adversary:.3})"));
+        text.push_str(&format!(", {task} {loss:.3}"));
+        if let Some(adversary) = losses.adversarial.get(task) {
+            text.push_str(&format!(" (adversary {adversary:.3})"));
+        }
     }
     text
 }

@@ -1,8 +1,9 @@
-//! Random views of a sample that remain physically possible: a mirrored surface has its n_x
-//! turned, a crop keeps its values.
+//! Random views of a sample that remain physically possible: a surface that is turned or mirrored
+//! has its normals turned with it, depth is relative to what is in view, and one draw serves all
+//! maps of a sample.
 
 use super::{Modality, Sample};
-use rand::RngExt;
+use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub struct AugmentConfig {
     /// Smallest side of the random square crop, as a share of the sample.
     pub min_crop: f32,
+    /// Largest rotation in the image plane, degrees.
+    pub rotation_deg: f32,
     /// Mirror half of the views.
     pub mirror: bool,
     /// Count a mirrored person as a further identity: a face is not symmetric, and few people
@@ -27,6 +30,7 @@ impl Default for AugmentConfig {
     fn default() -> Self {
         Self {
             min_crop: 0.7,
+            rotation_deg: 0.0,
             mirror: false,
             mirror_is_another_person: false,
             patch_noise: 0.3,
@@ -35,17 +39,31 @@ impl Default for AugmentConfig {
     }
 }
 
-/// A view and whether it is mirrored.
+/// What a network is shown of a sample.
+#[derive(Clone, Debug, PartialEq)]
 pub struct View {
-    /// (3, side, side)
-    pub data: Vec<f32>,
+    /// One a modality, (3, side, side) row-major: normals as they are, the others repeated; 0 where
+    /// undefined.
+    pub maps: Vec<Vec<f32>>,
+    /// (side, side), 0 to 1.
+    pub confidence: Option<Vec<f32>>,
     pub mirrored: bool,
+}
+
+/// A square of a sample and how it is turned.
+struct Window {
+    top: f32,
+    left: f32,
+    /// Side in the sample's pixels.
+    crop: f32,
+    /// Counter-clockwise as one looks at the picture, radians.
+    angle: f32,
+    mirrored: bool,
 }
 
 /// A random view of `side` pixels.
 pub fn random_view(
-    sample: &Sample,
-    modality: Modality,
+    sample: &Sample<'_>,
     config: &AugmentConfig,
     side: usize,
     random: &mut Pcg64,
@@ -55,45 +73,86 @@ pub fn random_view(
     let mut offset = || random.random_range(0.0..=1.0f32) * (sample.side as f32 - crop);
     let (top, left) = (offset(), offset());
     let mirrored = config.mirror && random.random_bool(0.5);
-    let mut data = view(sample, [top, left], crop, side);
-    if mirrored {
-        for row in data.chunks_exact_mut(side) {
-            row.reverse();
+    let most = config.rotation_deg.to_radians();
+    let angle = if most > 0.0 { random.random_range(-most..=most) } else { 0.0 };
+    let window = Window { top, left, crop, angle, mirrored };
+    let frame: usize = random.random_range(0..1 << 16);
+    let disturbance: u64 = random.random();
+    let mut view = seen(sample, &window, side, frame);
+    for (&(modality, _), data) in sample.maps.iter().zip(&mut view.maps) {
+        // The same stream for every map: shading and noise fall on the same places.
+        let mut random = Pcg64::seed_from_u64(disturbance);
+        if config.shading > 0.0 && matches!(modality, Modality::Albedo | Modality::Raw) {
+            shade(data, side, config.shading, &mut random.clone());
         }
-        if modality == Modality::Normals {
-            data[..side * side].iter_mut().for_each(|n_x| *n_x = -*n_x);
+        if config.patch_noise > 0.0 {
+            add_patch_noise(data, side, modality, config.patch_noise, &mut random);
         }
     }
-    if config.shading > 0.0 && modality == Modality::Albedo {
-        shade(&mut data, side, config.shading, random);
-    }
-    if config.patch_noise > 0.0 {
-        add_patch_noise(&mut data, side, modality, config.patch_noise, random);
-    }
-    View { data, mirrored }
+    view
 }
 
 /// The whole sample at `side` pixels.
-pub fn whole_view(sample: &Sample, side: usize) -> Vec<f32> {
-    view(sample, [0.0, 0.0], sample.side as f32, side)
+pub fn whole_view(sample: &Sample<'_>, side: usize) -> View {
+    let crop = sample.side as f32;
+    let window = Window { top: 0.0, left: 0.0, crop, angle: 0.0, mirrored: false };
+    seen(sample, &window, side, sample.frame)
 }
 
-/// A square of `crop` pixels at (top, left), by bilinear interpolation.
-fn view(sample: &Sample, [top, left]: [f32; 2], crop: f32, side: usize) -> Vec<f32> {
-    let step = crop / side as f32;
-    let last = (sample.side - 1) as f32;
+/// All maps of a sample through one window; `frame` picks a lit image.
+fn seen(sample: &Sample<'_>, window: &Window, side: usize, frame: usize) -> View {
+    let area = sample.side * sample.side;
+    let maps = sample
+        .maps
+        .iter()
+        .map(|&(modality, planes)| match modality {
+            Modality::Normals => {
+                let mut data = through(planes, sample.side, window, side);
+                turn_normals(&mut data, window);
+                data
+            }
+            Modality::Albedo | Modality::Depth | Modality::Raw => {
+                let frames = planes.len() / area;
+                let start = frame % frames.max(1) * area;
+                let mut plane = through(&planes[start..start + area], sample.side, window, side);
+                if modality == Modality::Depth {
+                    recentre(&mut plane);
+                }
+                plane.repeat(3)
+            }
+        })
+        .collect();
+    let confidence = sample.confidence.map(|plane| through(plane, sample.side, window, side));
+    View { maps, confidence, mirrored: window.mirrored }
+}
+
+/// Planes of a sample through a window, by bilinear interpolation; 0 beyond the border.
+fn through(planes: &[f32], from: usize, window: &Window, side: usize) -> Vec<f32> {
+    let mut data = if window.angle == 0.0 {
+        upright(planes, from, window, side)
+    } else {
+        turned(planes, from, window, side)
+    };
+    if window.mirrored {
+        data.chunks_exact_mut(side).for_each(<[f32]>::reverse);
+    }
+    data
+}
+
+fn upright(planes: &[f32], from: usize, window: &Window, side: usize) -> Vec<f32> {
+    let step = window.crop / side as f32;
+    let last = (from - 1) as f32;
     let at = |start: f32, i: usize| {
         let position = (start + (i as f32 + 0.5) * step - 0.5).clamp(0.0, last);
         let whole = position as usize;
-        (whole, (whole + 1).min(sample.side - 1), position - whole as f32)
+        (whole, (whole + 1).min(from - 1), position - whole as f32)
     };
-    let columns: Vec<_> = (0..side).map(|c| at(left, c)).collect();
-    let mut data = Vec::with_capacity(3 * side * side);
-    for channel in 0..3 {
-        let plane = sample.channel(channel);
+    let columns: Vec<_> = (0..side).map(|c| at(window.left, c)).collect();
+    let mut data = Vec::with_capacity(planes.len() / (from * from) * side * side);
+    for plane in planes.chunks_exact(from * from) {
         for row in 0..side {
-            let (r0, r1, down) = at(top, row);
-            let (upper, lower) = (&plane[r0 * sample.side..], &plane[r1 * sample.side..]);
+            let (r0, r1, down) = at(window.top, row);
+            let (upper, lower) = (&plane[r0 * from..], &plane[r1 * from..]);
             data.extend(columns.iter().map(|&(c0, c1, right)| {
                 let above = upper[c0] + right * (upper[c1] - upper[c0]);
                 let below = lower[c0] + right * (lower[c1] - lower[c0]);
@@ -102,6 +161,71 @@ fn view(sample: &Sample, [top, left]: [f32; 2], crop: f32, side: usize) -> Vec<f
         }
     }
     data
+}
+
+fn turned(planes: &[f32], from: usize, window: &Window, side: usize) -> Vec<f32> {
+    let step = window.crop / side as f32;
+    let (sine, cosine) = window.angle.sin_cos();
+    let half = 0.5 * window.crop;
+    // What is turned counter-clockwise comes from where it was before: clockwise from here. Rows
+    // run down.
+    let source = |row: usize, column: usize| {
+        let u = (column as f32 + 0.5) * step - half;
+        let v = (row as f32 + 0.5) * step - half;
+        let x = window.left + half + cosine * u - sine * v - 0.5;
+        let y = window.top + half + sine * u + cosine * v - 0.5;
+        (x, y)
+    };
+    let limit = from as f32 - 0.5;
+    let mut data = Vec::with_capacity(planes.len() / (from * from) * side * side);
+    for plane in planes.chunks_exact(from * from) {
+        for pixel in 0..side * side {
+            let (x, y) = source(pixel / side, pixel % side);
+            if !(x > -0.5 && y > -0.5 && x < limit && y < limit) {
+                data.push(0.0);
+                continue;
+            }
+            let split = |position: f32| {
+                let position = position.clamp(0.0, (from - 1) as f32);
+                let whole = position as usize;
+                (whole, (whole + 1).min(from - 1), position - whole as f32)
+            };
+            let ((c0, c1, right), (r0, r1, down)) = (split(x), split(y));
+            let value = |r: usize, c: usize| plane[r * from + c];
+            let above = value(r0, c0) + right * (value(r0, c1) - value(r0, c0));
+            let below = value(r1, c0) + right * (value(r1, c1) - value(r1, c0));
+            data.push(above + down * (below - above));
+        }
+    }
+    data
+}
+
+/// Turns normals (3, area) as the picture was turned, and makes them unit again after interpolation.
+fn turn_normals(data: &mut [f32], window: &Window) {
+    let (sine, cosine) = window.angle.sin_cos();
+    let area = data.len() / 3;
+    let (n_x, rest) = data.split_at_mut(area);
+    let (n_y, n_z) = rest.split_at_mut(area);
+    for ((x, y), z) in n_x.iter_mut().zip(n_y).zip(n_z) {
+        let length = (*x * *x + *y * *y + *z * *z).sqrt();
+        if length < 1e-6 {
+            continue;
+        }
+        // A mirrored picture was turned first: its own angle is the other way round.
+        let (from_x, from_y) = (*x / length, *y / length);
+        let turned_x = cosine * from_x - sine * from_y;
+        *x = if window.mirrored { -turned_x } else { turned_x };
+        *y = sine * from_x + cosine * from_y;
+        *z /= length;
+    }
+}
+
+/// Depth of what is in view has mean zero; 0 is undefined and stays.
+fn recentre(plane: &mut [f32]) {
+    let defined = || plane.iter().filter(|&&v| v != 0.0);
+    let count = defined().count();
+    let mean = (defined().map(|&v| f64::from(v)).sum::<f64>() / count.max(1) as f64) as f32;
+    plane.iter_mut().filter(|v| **v != 0.0).for_each(|v| *v -= mean);
 }
 
 /// Adds a smooth field that runs from −strength to strength at most, the same in all channels:
@@ -162,33 +286,133 @@ fn add_patch_noise(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand::SeedableRng;
 
-    fn ramp(side: usize) -> Sample {
-        let data = (0..3 * side * side).map(|i| (i % side) as f32 + 1.0).collect();
-        Sample { side, data }
+    fn ramp(side: usize) -> Vec<f32> {
+        (0..3 * side * side).map(|i| (i % side) as f32 + 1.0).collect()
+    }
+
+    fn sample(side: usize, modality: Modality, planes: &[f32]) -> Sample<'_> {
+        Sample { side, maps: vec![(modality, planes)], confidence: None, frame: 0 }
+    }
+
+    /// Normals of the sphere that fills the square, 0 beyond it.
+    fn sphere(side: usize) -> Vec<f32> {
+        let mut data = vec![0.0; 3 * side * side];
+        for p in 0..side * side {
+            let at = |i: usize| 2.0 * (i as f32 + 0.5) / side as f32 - 1.0;
+            let (x, y) = (at(p % side), -at(p / side));
+            let rest = 1.0 - x * x - y * y;
+            if rest > 0.0 {
+                for (c, v) in [x, y, rest.sqrt()].into_iter().enumerate() {
+                    data[c * side * side + p] = v;
+                }
+            }
+        }
+        data
     }
 
     #[test]
     fn the_whole_view_at_its_own_size_is_the_sample() {
-        let sample = ramp(9);
-        assert_eq!(whole_view(&sample, 9), sample.data);
+        let plane = &ramp(9)[..81];
+        let view = whole_view(&sample(9, Modality::Albedo, plane), 9);
+        assert_eq!(view.maps, [plane.repeat(3)]);
+        let normals = sphere(9);
+        let view = whole_view(&sample(9, Modality::Normals, &normals), 9);
+        for (got, want) in view.maps[0].iter().zip(&normals) {
+            assert!((got - want).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn a_sphere_turned_or_mirrored_is_the_same_sphere() {
+        let normals = sphere(64);
+        let config = AugmentConfig {
+            min_crop: 1.0,
+            rotation_deg: 60.0,
+            mirror: true,
+            patch_noise: 0.0,
+            ..Default::default()
+        };
+        let mut random = Pcg64::seed_from_u64(1);
+        let mut mirrored = 0;
+        for _ in 0..12 {
+            let view =
+                random_view(&sample(64, Modality::Normals, &normals), &config, 64, &mut random);
+            mirrored += usize::from(view.mirrored);
+            for p in 0..64 * 64 {
+                // Away from the rim, where the sphere falls off too steeply for bilinear values.
+                if normals[2 * 64 * 64 + p] < 0.3 {
+                    continue;
+                }
+                for c in 0..3 {
+                    let (got, want) = (view.maps[0][c * 64 * 64 + p], normals[c * 64 * 64 + p]);
+                    assert!((got - want).abs() < 0.01, "pixel {p}, {c}: {got} instead of {want}");
+                }
+            }
+        }
+        assert!(mirrored > 0 && mirrored < 12);
+    }
+
+    #[test]
+    fn a_picture_turns_counter_clockwise() {
+        // A spot to the right of the centre goes up.
+        let mut plane = vec![0.0; 32 * 32];
+        plane[16 * 32 + 26] = 1.0;
+        let angle = std::f32::consts::FRAC_PI_2;
+        let window = Window { top: 0.0, left: 0.0, crop: 32.0, angle, mirrored: false };
+        let data = through(&plane, 32, &window, 32);
+        let brightest = (0..32 * 32).max_by(|&a, &b| data[a].total_cmp(&data[b])).unwrap();
+        assert_eq!((brightest / 32, brightest % 32), (5, 16));
     }
 
     #[test]
     fn a_mirrored_normal_map_turns_n_x() {
-        let sample = ramp(8);
+        let normals: Vec<f32> = ramp(8);
         let config =
             AugmentConfig { min_crop: 1.0, mirror: true, patch_noise: 0.0, ..Default::default() };
         let mut random = Pcg64::seed_from_u64(1);
         let mut seen = [false; 2];
         for _ in 0..20 {
-            let view = random_view(&sample, Modality::Normals, &config, 8, &mut random);
+            let sample = sample(8, Modality::Normals, &normals);
+            let view = random_view(&sample, &config, 8, &mut random);
             seen[usize::from(view.mirrored)] = true;
-            let (n_x, n_y) = (view.data[0], view.data[64]);
-            assert_eq!((n_x, n_y), if view.mirrored { (-8.0, 8.0) } else { (1.0, 1.0) });
+            let (n_x, n_y) = (view.maps[0][0], view.maps[0][64]);
+            let share = 1.0 / 3.0f32.sqrt();
+            assert!((n_x - if view.mirrored { -share } else { share }).abs() < 1e-6, "{n_x}");
+            assert!((n_y - share).abs() < 1e-6, "{n_y}");
         }
         assert_eq!(seen, [true, true]);
+    }
+
+    #[test]
+    fn one_draw_serves_all_maps_and_depth_is_centred_in_view() {
+        let plane: Vec<f32> = (0..20 * 20).map(|i| (i % 20) as f32 + 1.0).collect();
+        let both = Sample {
+            side: 20,
+            maps: vec![(Modality::Albedo, &plane), (Modality::Depth, &plane)],
+            confidence: Some(&plane),
+            frame: 0,
+        };
+        let config = AugmentConfig {
+            min_crop: 0.5,
+            mirror: true,
+            rotation_deg: 10.0,
+            patch_noise: 0.0,
+            ..Default::default()
+        };
+        let mut random = Pcg64::seed_from_u64(3);
+        for _ in 0..10 {
+            let view = random_view(&both, &config, 16, &mut random);
+            let confidence = view.confidence.unwrap();
+            assert_eq!(view.maps[0][..256], confidence, "the same window");
+            let defined: Vec<usize> = (0..256).filter(|&p| confidence[p] != 0.0).collect();
+            let mean = defined.iter().map(|&p| view.maps[1][p]).sum::<f32>() / defined.len() as f32;
+            assert!(mean.abs() < 1e-4, "{mean}");
+            let shift = view.maps[1][defined[0]] - confidence[defined[0]];
+            for &p in &defined {
+                assert!((view.maps[1][p] - confidence[p] - shift).abs() < 1e-4);
+            }
+        }
     }
 
     #[test]
@@ -198,11 +422,11 @@ mod tests {
         data[2 * area..].fill(1.0);
         // The upper half is off the mask.
         data[2 * area..2 * area + area / 2].fill(0.0);
-        let sample = Sample { side: 16, data };
         let config = AugmentConfig { min_crop: 1.0, patch_noise: 0.5, ..Default::default() };
         let view = |seed| {
             let mut random = Pcg64::seed_from_u64(seed);
-            random_view(&sample, Modality::Normals, &config, 16, &mut random).data
+            let sample = sample(16, Modality::Normals, &data);
+            random_view(&sample, &config, 16, &mut random).maps.remove(0)
         };
         assert_eq!(view(5), view(5));
         let mut changed = 0;

@@ -1,76 +1,172 @@
-//! From maps on disk to what a network sees: a square of one modality, normalised.
+//! From maps on disk to what a network sees: the central square of each map, normalised.
 
 use super::{Manifest, ManifestRow, files};
-use crate::io::{IoError, read_normals, read_plane};
+use crate::config::{name_of, parse_name};
+use crate::io::{IoError, read_grey, read_mask, read_normals, read_plane};
 use crate::maps::{NormalMap, Plane, Size};
 use serde::{Deserialize, Serialize};
 
-/// Which map a network looks at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What a network looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Modality {
     Albedo,
     Normals,
     Depth,
+    /// One lit image, as it was taken: what can be had without photometric stereo.
+    Raw,
 }
 
-/// Three channels of a square image.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sample {
-    pub side: usize,
-    /// (3, side, side) row-major. Albedo and depth: zero mean and unit variance over the mask,
-    /// three times the same; normals: n_x, n_y, n_z. 0 where undefined.
-    pub data: Vec<f32>,
-}
+const MODALITIES: [(&str, Modality); 4] = [
+    ("albedo", Modality::Albedo),
+    ("normals", Modality::Normals),
+    ("depth", Modality::Depth),
+    ("raw", Modality::Raw),
+];
 
-impl Sample {
-    pub fn channel(&self, index: usize) -> &[f32] {
-        let area = self.side * self.side;
-        &self.data[index * area..(index + 1) * area]
+impl Modality {
+    pub fn name(self) -> &'static str {
+        name_of(self, &MODALITIES)
     }
 }
 
-/// Reads a capture's map and brings its central square to `side` pixels.
+impl std::str::FromStr for Modality {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        parse_name("modality", name, &MODALITIES)
+    }
+}
+
+/// A map as it is kept for training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SampleMap {
+    /// One plane: zero mean and unit variance over the mask, 0 where undefined.
+    Albedo,
+    /// Three planes: n_x, n_y, n_z, 0 where undefined.
+    Normals,
+    /// One plane, as albedo.
+    Depth,
+    /// A plane for each lit image, each as albedo.
+    Raw,
+    /// One plane, 0 to 1.
+    Confidence,
+}
+
+impl From<Modality> for SampleMap {
+    fn from(modality: Modality) -> Self {
+        match modality {
+            Modality::Albedo => Self::Albedo,
+            Modality::Normals => Self::Normals,
+            Modality::Depth => Self::Depth,
+            Modality::Raw => Self::Raw,
+        }
+    }
+}
+
+impl SampleMap {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Albedo => "albedo",
+            Self::Normals => "normals",
+            Self::Depth => "depth",
+            Self::Raw => "raw",
+            Self::Confidence => "confidence",
+        }
+    }
+
+    /// The files that it is made of.
+    pub(super) fn sources(self, manifest: &Manifest, row: &ManifestRow) -> Vec<std::path::PathBuf> {
+        let file = match self {
+            Self::Albedo => files::ALBEDO,
+            Self::Normals => files::NORMALS,
+            Self::Depth => files::DEPTH,
+            Self::Confidence => files::CONFIDENCE,
+            Self::Raw => {
+                let mask = manifest.path(row, files::MASK);
+                return row.images.iter().cloned().chain([mask]).collect();
+            }
+        };
+        vec![manifest.path(row, file)]
+    }
+}
+
+/// One capture as training keeps it: its maps at one size, somewhat larger than the network's input.
+#[derive(Clone, Debug)]
+pub struct Sample<'a> {
+    pub side: usize,
+    /// Planes (side, side) row-major of each modality, see [`SampleMap`].
+    pub maps: Vec<(Modality, &'a [f32])>,
+    /// (side, side), 0 to 1.
+    pub confidence: Option<&'a [f32]>,
+    /// Which lit image stands for the capture where no chance decides.
+    pub frame: usize,
+}
+
+/// Reads a capture's map and brings its central square to `side` pixels: (planes, side, side).
 ///
 /// # Errors
 /// A missing or damaged map, or one of another size than the manifest says.
-pub fn load_sample(
+pub(super) fn load_map(
     manifest: &Manifest,
     row: &ManifestRow,
-    modality: Modality,
+    map: SampleMap,
     side: usize,
-) -> Result<Sample, IoError> {
-    let file = match modality {
-        Modality::Albedo => files::ALBEDO,
-        Modality::Normals => files::NORMALS,
-        Modality::Depth => files::DEPTH,
-    };
-    let path = manifest.path(row, file);
+) -> Result<Vec<f32>, IoError> {
+    let sources = map.sources(manifest, row);
+    let path = &sources[0];
     let check = |size: Size| {
         if size == Size::new(row.height, row.width) {
             return Ok(());
         }
         Err(IoError::unsuitable(
-            &path,
+            path,
             format!(
                 "is {size}, the manifest says {}×{}; run `lumiface preprocess` again",
                 row.width, row.height
             ),
         ))
     };
-    let data = match modality {
-        Modality::Normals => {
-            let normals = read_normals(&path)?;
+    match map {
+        SampleMap::Normals => {
+            let normals = read_normals(path)?;
             check(normals.size)?;
-            normal_channels(&normals, side)
+            Ok(normal_channels(&normals, side))
         }
-        Modality::Albedo | Modality::Depth => {
-            let plane = read_plane(&path)?;
+        SampleMap::Albedo | SampleMap::Depth => {
+            let plane = read_plane(path)?;
             check(plane.size)?;
-            standardised(resample_square(&plane.data, plane.size, side)).repeat(3)
+            Ok(standardised(resample_square(&plane.data, plane.size, side)))
         }
-    };
-    Ok(Sample { side, data })
+        SampleMap::Confidence => {
+            let plane = read_plane(path)?;
+            check(plane.size)?;
+            let values = resample_square(&plane.data, plane.size, side);
+            Ok(values.into_iter().map(|v| if v.is_nan() { 0.0 } else { v }).collect())
+        }
+        SampleMap::Raw => {
+            let Some((mask, images)) = sources.split_last().filter(|(_, i)| !i.is_empty()) else {
+                return Err(IoError::unsuitable(
+                    &manifest.path(row, files::MASK),
+                    "the manifest lists no lit image of this capture; run `lumiface preprocess` again",
+                ));
+            };
+            // What lies behind the face must not tell who it is, as it cannot in the maps.
+            let mask = read_mask(mask)?;
+            let mut planes = Vec::with_capacity(images.len() * side * side);
+            for image in images {
+                let grey = read_grey(image)?;
+                let masked = grey.size == mask.size;
+                let value = |p: usize| {
+                    if masked && !mask.data[p] { f32::NAN } else { grey.pixels.get(p) }
+                };
+                let values: Vec<f32> = (0..grey.size.area()).map(value).collect();
+                planes.extend(standardised(resample_square(&values, grey.size, side)));
+            }
+            Ok(planes)
+        }
+    }
 }
 
 fn normal_channels(normals: &NormalMap, side: usize) -> Vec<f32> {

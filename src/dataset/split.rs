@@ -1,6 +1,6 @@
-//! Who is for training and who for the gallery. People are never in both.
+//! Who is for training, who for choosing among trained states, and who for the gallery. Nobody is in
+//! two parts.
 
-use super::Manifest;
 use crate::io::{IoError, read_text, write_atomically};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -12,6 +12,8 @@ use std::path::Path;
 #[serde(rename_all = "lowercase")]
 pub enum Part {
     Train,
+    /// Chooses the best of a run's states; neither trained on nor reported.
+    Validation,
     Gallery,
 }
 
@@ -21,8 +23,9 @@ impl std::str::FromStr for Part {
     fn from_str(name: &str) -> Result<Self, String> {
         match name {
             "train" => Ok(Self::Train),
+            "validation" => Ok(Self::Validation),
             "gallery" => Ok(Self::Gallery),
-            _ => Err(format!("unknown split `{name}`; give train or gallery")),
+            _ => Err(format!("unknown split `{name}`; give train, validation or gallery")),
         }
     }
 }
@@ -31,22 +34,25 @@ impl std::fmt::Display for Part {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Train => "train",
+            Self::Validation => "validation",
             Self::Gallery => "gallery",
         })
     }
 }
 
 /// How people are parted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct SplitConfig {
     /// People kept from training, by id; wins over `gallery_count`.
-    #[serde(default)]
     pub gallery_people: Vec<String>,
     /// So many people, drawn by the seed, where none are named.
-    #[serde(default)]
     pub gallery_count: usize,
-    #[serde(default)]
+    /// People who choose the best of the trained states, by id; wins over `validation_count`.
+    pub validation_people: Vec<String>,
+    /// So many people, drawn by the seed from those who are not for the gallery; 0 trains on all and
+    /// keeps the last state.
+    pub validation_count: usize,
     pub seed: u64,
 }
 
@@ -57,35 +63,58 @@ pub struct Split {
 }
 
 impl Split {
-    /// Parts the people of a manifest.
+    /// Parts people.
     ///
     /// # Errors
-    /// A named person who is not there, or a part left without people.
-    pub fn new(config: &SplitConfig, manifest: &Manifest) -> Result<Self, String> {
-        let people: BTreeSet<&str> = manifest.rows.iter().map(|row| row.id.as_str()).collect();
-        let gallery: BTreeSet<&str> = if config.gallery_people.is_empty() {
-            let mut drawn: Vec<&str> = people.iter().copied().collect();
-            drawn.shuffle(&mut rand_pcg::Pcg64::seed_from_u64(config.seed));
-            drawn.truncate(config.gallery_count);
-            drawn.into_iter().collect()
-        } else {
-            config.gallery_people.iter().map(String::as_str).collect()
-        };
-        if let Some(stranger) = gallery.iter().find(|id| !people.contains(*id)) {
-            return Err(format!(
-                "split.gallery_people names `{stranger}`, who is not in the manifest"
-            ));
+    /// A named person who is not there or named twice, or a part left without people.
+    pub fn new(config: &SplitConfig, people: &BTreeSet<&str>) -> Result<Self, String> {
+        let mut drawn: Vec<&str> = people.iter().copied().collect();
+        drawn.shuffle(&mut rand_pcg::Pcg64::seed_from_u64(config.seed));
+        let mut parts: BTreeMap<String, Part> = BTreeMap::new();
+        // Both lists of names before anybody is drawn.
+        for (key, named, part) in [
+            ("gallery_people", &config.gallery_people, Part::Gallery),
+            ("validation_people", &config.validation_people, Part::Validation),
+        ] {
+            for id in named {
+                if !people.contains(id.as_str()) {
+                    return Err(format!("split.{key} names `{id}`, who is not in the manifest"));
+                }
+                if parts.insert(id.clone(), part).is_some_and(|other| other != part) {
+                    return Err(format!(
+                        "`{id}` is in split.gallery_people and in split.validation_people"
+                    ));
+                }
+            }
         }
-        let training = people.len() - gallery.len();
+        for (named, count, part) in [
+            (&config.gallery_people, config.gallery_count, Part::Gallery),
+            (&config.validation_people, config.validation_count, Part::Validation),
+        ] {
+            if named.is_empty() {
+                let free = drawn.iter().filter(|id| !parts.contains_key(**id));
+                let free: Vec<String> = free.take(count).map(|id| id.to_string()).collect();
+                parts.extend(free.into_iter().map(|id| (id, part)));
+            }
+        }
+        let training = people.len() - parts.len();
         if training < 2 {
             return Err(format!(
                 "{training} of {} people are left for training, at least 2 are needed; lower the \
-                 split's gallery",
+                 split's gallery or validation",
                 people.len()
             ));
         }
-        let part = |id: &str| if gallery.contains(id) { Part::Gallery } else { Part::Train };
-        Ok(Self { parts: people.into_iter().map(|id| (id.to_string(), part(id))).collect() })
+        let validation = parts.values().filter(|part| **part == Part::Validation).count();
+        if validation == 1 {
+            return Err("one person alone is nobody to be told apart from; give \
+                 split.validation_count 2 or more, or 0"
+                .into());
+        }
+        for id in people {
+            parts.entry(id.to_string()).or_insert(Part::Train);
+        }
+        Ok(Self { parts })
     }
 
     /// People of one part, in order of id.
@@ -124,53 +153,60 @@ impl Split {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::ManifestRow;
 
-    fn manifest(people: usize) -> Manifest {
-        let row = |id: usize| ManifestRow {
-            id: format!("p{id:02}"),
-            session: "s".into(),
-            labels: Default::default(),
-            folder: Default::default(),
-            height: 1,
-            width: 1,
-            lights: 4,
-            solver: "least-squares".into(),
-            condition_number: 1.0,
-            training_only: false,
-            images: vec![],
-            warnings: vec![],
-        };
-        Manifest { root: "maps".into(), rows: (0..people).map(row).collect() }
+    const PEOPLE: [&str; 10] = ["p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9"];
+
+    fn split(config: SplitConfig) -> Result<Split, String> {
+        Split::new(&SplitConfig { seed: 3, ..config }, &PEOPLE.into())
     }
 
-    fn config(gallery_count: usize, gallery_people: &[&str]) -> SplitConfig {
-        let gallery_people = gallery_people.iter().map(|id| id.to_string()).collect();
-        SplitConfig { gallery_people, gallery_count, seed: 3 }
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|id| id.to_string()).collect()
     }
 
     #[test]
     fn people_are_parted_by_count_or_by_name_and_the_file_says_so() {
-        let split = Split::new(&config(4, &[]), &manifest(10)).unwrap();
-        assert_eq!(
-            (split.people(Part::Gallery).count(), split.people(Part::Train).count()),
-            (4, 6)
-        );
-        let split = Split::new(&config(4, &["p03"]), &manifest(10)).unwrap();
-        assert_eq!(split.people(Part::Gallery).collect::<Vec<_>>(), ["p03"]);
+        let by_count =
+            split(SplitConfig { gallery_count: 4, validation_count: 3, ..Default::default() })
+                .unwrap();
+        let counts = [Part::Gallery, Part::Validation, Part::Train]
+            .map(|part| by_count.people(part).count());
+        assert_eq!(counts, [4, 3, 3]);
+        // Who is for the gallery does not hang on how many are for validation.
+        let without = split(SplitConfig { gallery_count: 4, ..Default::default() }).unwrap();
+        assert!(without.people(Part::Gallery).eq(by_count.people(Part::Gallery)));
+
+        let by_name = split(SplitConfig {
+            gallery_people: names(&["p3"]),
+            gallery_count: 4,
+            validation_count: 2,
+            ..Default::default()
+        })
+        .unwrap();
+        assert_eq!(by_name.people(Part::Gallery).collect::<Vec<_>>(), ["p3"]);
+        assert_eq!(by_name.people(Part::Validation).count(), 2);
         let file = tempfile::NamedTempFile::new().unwrap();
-        split.write(file.path()).unwrap();
-        assert_eq!(Split::read(file.path()).unwrap(), split);
+        by_name.write(file.path()).unwrap();
+        assert_eq!(Split::read(file.path()).unwrap(), by_name);
         let odd = Split { parts: [("a, \"b\"\nc".to_string(), Part::Train)].into() };
         odd.write(file.path()).unwrap();
         assert_eq!(Split::read(file.path()).unwrap(), odd);
     }
 
     #[test]
-    fn strangers_and_empty_parts_are_refused() {
-        let message = Split::new(&config(0, &["p99"]), &manifest(10)).unwrap_err();
+    fn strangers_doubles_and_empty_parts_are_refused() {
+        let of = |config| split(config).unwrap_err();
+        let message = of(SplitConfig { gallery_people: names(&["p99"]), ..Default::default() });
         assert!(message.contains("`p99`"), "{message}");
-        let message = Split::new(&config(9, &[]), &manifest(10)).unwrap_err();
+        let message = of(SplitConfig {
+            gallery_people: names(&["p1", "p2"]),
+            validation_people: names(&["p2", "p3"]),
+            ..Default::default()
+        });
+        assert!(message.contains("`p2` is in"), "{message}");
+        let message = of(SplitConfig { gallery_count: 9, ..Default::default() });
         assert!(message.contains("1 of 10"), "{message}");
+        let message = of(SplitConfig { validation_count: 1, ..Default::default() });
+        assert!(message.contains("one person alone"), "{message}");
     }
 }

@@ -36,6 +36,10 @@ pub struct IdentityResult {
 pub struct TaskResult {
     /// By class probability; one class against the rest, averaged, for more than two.
     pub auc: Figure,
+    /// By the most probable class.
+    pub accuracy: Figure,
+    /// Mean over the classes, each as much as any other.
+    pub balanced_accuracy: Figure,
     /// Captures with a label.
     pub labelled: usize,
 }

@@ -1,12 +1,14 @@
 //! How well it recognises, and how true maps are, in numbers. Plain functions; nothing here knows of networks
 //! or devices. A figure that is not defined is an [`Undefined`] with its reason, never a number.
 
+mod classification;
 mod evaluation;
 mod identification;
 mod map_accuracy;
 mod protocol;
 mod roc;
 
+pub use classification::{accuracy, balanced_accuracy};
 pub use evaluation::{Evaluation, Figure, IdentityResult, MethodResult, TaskResult};
 pub use identification::{Ranking, rank_gallery, rank_k};
 pub use map_accuracy::{JudgedMaps, Region, RegionError, map_accuracy, mean_accuracy};
@@ -22,6 +24,8 @@ pub enum Undefined {
     NoImpostor,
     #[error("no probe")]
     NoProbe,
+    #[error("no sample with a label")]
+    NoSample,
     #[error("fewer than two classes are present")]
     OneClass,
     #[error("a score is NaN")]

@@ -7,6 +7,7 @@ mod mesh;
 mod normal_image;
 mod photo;
 mod picture;
+mod state_dict;
 
 pub use atomic::{FolderLock, StagedFolder, write_atomically};
 pub use decode::image_size;
@@ -19,6 +20,7 @@ pub use normal_image::{YAxis, read_camera, read_normal_image};
 pub(crate) use photo::srgb_encoded;
 pub use photo::{GreyImage, LUMINANCE, Photo, Transfer, luminance, read_grey, read_photo};
 pub use picture::{Picture, read_mask, read_picture, write_grey, write_mask};
+pub use state_dict::{NamedTensor, StateDict, read_state_dict, write_state_dict};
 
 use std::path::{Path, PathBuf};
 

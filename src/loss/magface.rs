@@ -22,7 +22,7 @@ pub struct MagFaceConfig {
     /// l_m, u_m: margins in radians.
     pub min_margin: f64,
     pub max_margin: f64,
-    /// λ_g
+    /// λ_g; the paper's 35 is above [`MagFaceConfig::least_length_weight`].
     pub length_weight: f64,
     /// Leaves out the margin where the embedding is more than 90° off its class.
     pub easy_margin: bool,
@@ -36,7 +36,7 @@ impl Default for MagFaceConfig {
             max_length: 110.0,
             min_margin: 0.45,
             max_margin: 0.8,
-            length_weight: 20.0,
+            length_weight: 35.0,
             easy_margin: true,
         }
     }
@@ -64,12 +64,14 @@ impl MagFaceConfig {
         self.scale * slope * high * low / (high - low)
     }
 
-    /// Mean loss of embeddings (b, c) under class weights (c, identities) and labels (b).
+    /// Mean loss of embeddings (b, c) under class weights (c, identities) and labels (b). Each sample's
+    /// cross-entropy counts by its weight (b), or once where `None`.
     pub fn forward(
         &self,
         embedding: Tensor<2>,
         class_weight: Tensor<2>,
         labels: Tensor<1, Int>,
+        sample_weight: Option<Tensor<1>>,
     ) -> MagFaceLoss {
         let [batch, _] = embedding.dims();
         let length = l2_norm(embedding.clone(), 1);
@@ -97,8 +99,11 @@ impl MagFaceConfig {
         let identities = cosine.dims()[1];
         let is_label = labels.clone().one_hot::<2>(identities).equal_elem(1);
         let logits = cosine.clone().mask_where(is_label, with_margin.clone()) * self.scale;
-        let cross_entropy =
-            log_softmax(logits, 1).gather(1, labels.reshape([batch, 1])).mean().neg();
+        let log_p = log_softmax(logits, 1).gather(1, labels.reshape([batch, 1]));
+        let cross_entropy = match sample_weight {
+            Some(weight) => (log_p * weight.reshape([batch, 1])).mean().neg(),
+            None => log_p.mean().neg(),
+        };
         let regulariser =
             clamped.clone().div_scalar(self.max_length * self.max_length) + clamped.clone().recip();
         let loss = cross_entropy + regulariser.mean() * self.length_weight;
@@ -126,11 +131,11 @@ mod tests {
         // True class 0: s cos(θ + m) = 4 (0.6 cos 0.59 − 0.8 sin 0.59) = 0.213806, other logit
         // 3.2, cross-entropy ln(1 + e^(3.2 − 0.213806)) = 3.035444;
         // g = 50/12100 + 1/50 = 0.02413223, times 20 = 0.4826446.
-        let config = MagFaceConfig { scale: 4.0, ..Default::default() };
+        let config = MagFaceConfig { scale: 4.0, length_weight: 20.0, ..Default::default() };
         let device = Device::flex();
         let embedding = Tensor::<2>::from_data(TensorData::from([[30.0f32, 40.0]]), &device);
         let labels = Tensor::<1, Int>::from_data(TensorData::from([0]), &device);
-        let out = config.forward(embedding, identity_weight(&device), labels);
+        let out = config.forward(embedding, identity_weight(&device), labels, None);
         let got = out.loss.into_scalar::<f32>();
         let (m, theta) = (0.59f64, 0.6f64.acos());
         let logit = 4.0 * (theta + m).cos();
@@ -168,14 +173,15 @@ mod tests {
                 let device = x.device();
                 let weight = TensorData::new(weight.to_vec(), [3, 2]);
                 let labels = Tensor::<1, Int>::from_data(TensorData::from([0, 1, 0]), &device);
-                config.forward(x, Tensor::from_data(weight, &device), labels).loss
+                config.forward(x, Tensor::from_data(weight, &device), labels, None).loss
             });
             // And toward the class weights.
             assert_gradient(&weight, [3, 2], |w| {
                 let device = w.device();
                 let x = TensorData::new(embeddings.to_vec(), [3, 3]);
                 let labels = Tensor::<1, Int>::from_data(TensorData::from([0, 1, 0]), &device);
-                config.forward(Tensor::from_data(x, &device), w, labels).loss
+                let weight = Tensor::from_data(TensorData::from([0.3f32, 1.0, 0.6]), &device);
+                config.forward(Tensor::from_data(x, &device), w, labels, Some(weight)).loss
             });
         }
     }

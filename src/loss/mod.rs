@@ -2,9 +2,13 @@
 
 mod focal;
 mod magface;
+mod triplet;
+mod weighting;
 
 pub use focal::FocalConfig;
 pub use magface::{MagFaceConfig, MagFaceLoss};
+pub use triplet::TripletConfig;
+pub use weighting::uncertainty_weighted;
 
 #[cfg(test)]
 mod finite_difference {

@@ -3,7 +3,8 @@
 //! A 7×7/2 convolution, then four stages that each halve the image: 256² in, 8² out. A stage is a
 //! *start* block, which changes size and channels, *middle* blocks, and an *end* block, which
 //! normalises and activates the sum. Downsampling is a 3×3/2 max-pool, followed by a 1×1
-//! convolution only where channels change.
+//! convolution only where channels change. Blocks are two 3×3 convolutions, or, from 50 layers on,
+//! bottlenecks: 1×1 down, 3×3, 1×1 up to four times as many channels.
 
 use burn::module::{Initializer, Module};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -19,18 +20,33 @@ pub struct IResNetConfig {
     pub width: usize,
     /// Blocks in each stage, at least 2: [2, 2, 2, 2] is iResNet18.
     pub blocks: [usize; 4],
+    /// Whether blocks are bottlenecks, as in iResNet50 and 101.
+    pub bottleneck: bool,
 }
+
+/// Channels out of a bottleneck for each channel of its 3×3 convolution.
+const EXPANSION: usize = 4;
 
 impl IResNetConfig {
     /// Channels of the output.
     pub fn out_channels(&self) -> usize {
-        8 * self.width
+        8 * self.width * self.expansion()
+    }
+
+    fn expansion(&self) -> usize {
+        if self.bottleneck { EXPANSION } else { 1 }
     }
 
     pub fn init(&self, device: &Device) -> IResNet {
         let width = self.width;
-        let stage = |number: usize, in_channels: usize| {
-            init_stage(in_channels, width << number, self.blocks[number], device)
+        let stage = |number: usize, in_width: usize| {
+            let in_channels = if number == 0 { width } else { in_width * self.expansion() };
+            let (width, blocks) = (width << number, self.blocks[number]);
+            if self.bottleneck {
+                init_bottlenecks(in_channels, width, blocks, device)
+            } else {
+                init_stage(in_channels, width, blocks, device)
+            }
         };
         IResNet {
             conv1: convolution(self.in_channels, width, 7, 2, device),
@@ -66,8 +82,9 @@ impl IResNet {
     }
 }
 
-/// What a block is follows from its parts: a start block has a downsampling, an end block a
-/// `bn2` without one, and the block after the start block has no `bn0`.
+/// What a block is follows from its parts: a start block has a downsampling, an end block a last
+/// norm without one, and the block after the start block has no `bn0`. The last norm is `bn2` of
+/// two convolutions, `bn3` of a bottleneck, whose `bn2` always follows its second convolution.
 #[derive(Module, Debug)]
 struct Block {
     bn0: Option<BatchNorm>,
@@ -76,6 +93,8 @@ struct Block {
     prelu: PRelu,
     conv2: Conv2d,
     bn2: Option<BatchNorm>,
+    conv3: Option<Conv2d>,
+    bn3: Option<BatchNorm>,
     downsample: Option<Downsample>,
 }
 
@@ -86,20 +105,31 @@ impl Block {
             if let Some(bn0) = &self.bn0 {
                 out = bn0.forward(out);
             }
-            out = self.conv1.forward(self.prelu.forward(out));
-            out = self.conv2.forward(self.prelu.forward(self.bn1.forward(out)));
-            out = out + input;
-            return match &self.bn2 {
-                Some(bn2) => self.prelu.forward(bn2.forward(out)),
+            let out = self.convolve(self.prelu.forward(out)) + input;
+            return match self.last_norm() {
+                Some(norm) => self.prelu.forward(norm.forward(out)),
                 None => out,
             };
         };
-        let mut out = self.bn1.forward(self.conv1.forward(input.clone()));
-        out = self.conv2.forward(self.prelu.forward(out));
-        if let Some(bn2) = &self.bn2 {
-            out = bn2.forward(out);
+        let mut out = self.convolve(input.clone());
+        if let Some(norm) = self.last_norm() {
+            out = norm.forward(out);
         }
         out + downsample.forward(input)
+    }
+
+    fn last_norm(&self) -> Option<&BatchNorm> {
+        if self.conv3.is_some() { self.bn3.as_ref() } else { self.bn2.as_ref() }
+    }
+
+    /// The convolutions and what stands between them.
+    fn convolve(&self, input: Tensor<4>) -> Tensor<4> {
+        let out = self.prelu.forward(self.bn1.forward(self.conv1.forward(input)));
+        let out = self.conv2.forward(out);
+        match (&self.bn2, &self.conv3) {
+            (Some(bn2), Some(conv3)) => conv3.forward(self.prelu.forward(bn2.forward(out))),
+            _ => out,
+        }
     }
 }
 
@@ -111,6 +141,18 @@ struct Downsample {
 }
 
 impl Downsample {
+    fn new(in_channels: usize, channels: usize, device: &Device) -> Self {
+        let changes = in_channels != channels;
+        Self {
+            pool: MaxPool2dConfig::new([3, 3])
+                .with_strides([2, 2])
+                .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
+                .init(),
+            conv: changes.then(|| convolution(in_channels, channels, 1, 1, device)),
+            bn: changes.then(|| BatchNormConfig::new(channels).init(device)),
+        }
+    }
+
     fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         let mut out = self.pool.forward(input);
         if let Some(conv) = &self.conv {
@@ -137,15 +179,37 @@ fn init_stage(in_channels: usize, channels: usize, blocks: usize, device: &Devic
                 prelu: PReluConfig::new().init(device),
                 conv2: convolution(channels, channels, 3, 1, device),
                 bn2: (start || end).then(norm),
-                downsample: start.then(|| Downsample {
-                    pool: MaxPool2dConfig::new([3, 3])
-                        .with_strides([2, 2])
-                        .with_padding(PaddingConfig2d::Explicit(1, 1, 1, 1))
-                        .init(),
-                    conv: (in_channels != channels)
-                        .then(|| convolution(in_channels, channels, 1, 1, device)),
-                    bn: (in_channels != channels).then(norm),
-                }),
+                conv3: None,
+                bn3: None,
+                downsample: start.then(|| Downsample::new(in_channels, channels, device)),
+            }
+        })
+        .collect()
+}
+
+fn init_bottlenecks(
+    in_channels: usize,
+    width: usize,
+    blocks: usize,
+    device: &Device,
+) -> Vec<Block> {
+    assert!(blocks >= 2, "a stage has a start and an end block");
+    let channels = EXPANSION * width;
+    let norm = |channels| BatchNormConfig::new(channels).init(device);
+    (0..blocks)
+        .map(|index| {
+            let (start, end) = (index == 0, index == blocks - 1);
+            let (inputs, stride) = if start { (in_channels, 2) } else { (channels, 1) };
+            Block {
+                bn0: (index > 1).then(|| norm(channels)),
+                conv1: convolution(inputs, width, 1, 1, device),
+                bn1: norm(width),
+                prelu: PReluConfig::new().init(device),
+                conv2: convolution(width, width, 3, stride, device),
+                bn2: Some(norm(width)),
+                conv3: Some(convolution(width, channels, 1, 1, device)),
+                bn3: (start || end).then(|| norm(channels)),
+                downsample: start.then(|| Downsample::new(in_channels, channels, device)),
             }
         })
         .collect()
@@ -169,4 +233,36 @@ fn convolution(
             fan_out_only: true,
         })
         .init(device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Parameters of the four depths of the paper, without their classifiers: with 1000 classes
+    /// and ReLU, torchvision's ResNets count 11.7, 21.8, 25.6 and 44.5 million; an iResNet differs by
+    /// the norms and slopes of its blocks and by the convolution its first stage does without.
+    #[test]
+    fn every_depth_halves_five_times_and_has_its_papers_size() {
+        let device = Device::flex();
+        for (blocks, bottleneck, millions) in [
+            ([2, 2, 2, 2], false, 11.18),
+            ([3, 4, 6, 3], false, 21.29),
+            ([3, 4, 6, 3], true, 23.51),
+            ([3, 4, 23, 3], true, 42.51),
+        ] {
+            let config = IResNetConfig { in_channels: 3, width: 64, blocks, bottleneck };
+            let network = config.init(&device);
+            let parameters = network.num_params() as f64 / 1e6;
+            // Running statistics are counted too, a quarter of a percent.
+            let excess = parameters / millions - 1.0;
+            assert!((0.0..0.004).contains(&excess), "{blocks:?}: {parameters} million");
+        }
+        for bottleneck in [false, true] {
+            let config =
+                IResNetConfig { in_channels: 3, width: 4, blocks: [2, 3, 2, 2], bottleneck };
+            let features = config.init(&device).forward(Tensor::zeros([2, 3, 64, 96], &device));
+            assert_eq!(features.dims(), [2, config.out_channels(), 2, 3]);
+        }
+    }
 }

@@ -8,21 +8,31 @@
 //!                    …                                 f_n → identity embedding
 //! ```
 //!
+//! Several modalities become one by features, each with its backbone and what follows shared, or by
+//! embeddings: a whole network for each, new heads on what they say together.
+//!
 //! Backbone after Duta et al. 2020, "Improved residual networks for image and video recognition";
 //! separation after Huang et al. 2021, "When age-invariant face recognition meets face age
 //! synthesis" (MTLFace); reversal after Ganin and Lempitsky 2015.
 
 mod backbone;
 mod feature_separation;
+mod fusion;
 mod gradient_reversal;
 mod heads;
 mod network;
+mod original;
 
 pub use backbone::{IResNet, IResNetConfig};
 pub use feature_separation::FeatureSeparation;
+pub use fusion::{FeatureFusion, FusionKind};
 pub use gradient_reversal::reverse_gradient;
-pub use heads::{IdentityHead, TaskHead};
+pub use heads::{IdentityHead, IdentityHeadKind, TaskHead};
 pub use network::{
-    INPUT_CHANNELS, MultiTaskNetwork, NetworkConfig, NetworkOutput, TaskOutput, TaskShape,
-    with_stable_ids,
+    ConfidenceInput, INPUT_CHANNELS, MultiTaskNetwork, NetworkConfig, NetworkInput, NetworkOutput,
+    TaskOutput, TaskShape, with_stable_ids,
+};
+pub use original::{
+    KeyReport, ORIGINAL_TASKS, gradients_by_name, load_original, original_architecture,
+    to_original, without_prefix,
 };

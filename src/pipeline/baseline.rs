@@ -2,11 +2,10 @@
 //! contrast-normalised pixels.
 
 use crate::config::did_you_mean;
-use crate::dataset::{Manifest, ManifestRow, files, resample_area};
+use crate::dataset::{CaptureRef, Collection, ManifestRow, files, lit_image_of, resample_area};
 use crate::io::{IoError, read_grey, read_normals, read_plane};
 use crate::maps::{Plane, Size};
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 /// Size at which pixels are compared.
@@ -49,16 +48,18 @@ impl Baseline {
     /// Contrast-normalised pixels of every capture.
     pub(super) fn vectors(
         self,
-        manifest: &Manifest,
-        rows: &[&ManifestRow],
+        collection: &Collection,
+        captures: &[CaptureRef<'_>],
     ) -> Result<Vec<Vec<f32>>, IoError> {
-        rows.par_iter()
-            .map(|row| {
+        captures
+            .par_iter()
+            .map(|&capture| {
+                let path = |file| collection.path(capture, file);
                 let planes = match self {
-                    Baseline::Raw => vec![one_lit_image(row)?],
-                    Baseline::Albedo => vec![read_plane(&manifest.path(row, files::ALBEDO))?],
+                    Baseline::Raw => vec![one_lit_image(capture.row)?],
+                    Baseline::Albedo => vec![read_plane(&path(files::ALBEDO))?],
                     Baseline::Normals => {
-                        let normals = read_normals(&manifest.path(row, files::NORMALS))?;
+                        let normals = read_normals(&path(files::NORMALS))?;
                         [normals.x(), normals.y(), normals.z()]
                             .map(|c| Plane::new(normals.size, c.to_vec()))
                             .to_vec()
@@ -70,13 +71,11 @@ impl Baseline {
     }
 }
 
-/// One of the capture's lit images: which, follows from its name, so that over captures the
-/// light falls from everywhere.
+/// The lit image that stands for the capture.
 fn one_lit_image(row: &ManifestRow) -> Result<Plane<f32>, IoError> {
-    let digest = Sha256::digest(row.name());
     let path: &Path = row
         .images
-        .get(usize::from(digest[0]) % row.images.len().max(1))
+        .get(lit_image_of(&row.name()) % row.images.len().max(1))
         .ok_or_else(|| IoError::NotFound(PathBuf::from(format!("lit images of {}", row.name()))))?;
     let image = read_grey(path)?;
     let values = (0..image.size.area()).map(|p| image.pixels.get(p)).collect();

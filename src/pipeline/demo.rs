@@ -16,7 +16,7 @@ use crate::report::stacked;
 use crate::synth::population::Attendance;
 use crate::synth::rig::Preset;
 use crate::synth::{SET_FILE, SynthSet};
-use crate::train::TrainConfig;
+use crate::train::resolve_train_config;
 use std::path::{Path, PathBuf};
 
 /// Enough people to hold some back, small enough for minutes on two cores.
@@ -94,6 +94,7 @@ pub fn demo(
             layout_options: LayoutOptions::default(),
             reconstruct: ReconstructOptions::default(),
             compression: MapCompression::None,
+            relit: 0,
             out: maps.clone(),
             device: device.clone(),
             force: false,
@@ -104,15 +105,20 @@ pub fn demo(
     write_overview(&maps, &overview)?;
 
     stage("3/4 train: the multi-task network on albedo");
-    let config: TrainConfig =
-        toml::from_str(CONFIG).map_err(|e| DemoError::Impossible(e.to_string()))?;
+    let config = CONFIG
+        .parse()
+        .map_err(|e: toml::de::Error| e.to_string())
+        .and_then(resolve_train_config)
+        .map_err(DemoError::Impossible)?;
     train(
         &TrainOptions {
             config,
-            data: maps.clone(),
+            data: vec![maps.clone()],
+            packs: None,
             out: run.clone(),
             device: device.clone(),
             fresh: false,
+            accept_changes: false,
         },
         emit,
     )?;
@@ -121,8 +127,10 @@ pub fn demo(
     let evaluation = evaluate(
         &EvaluateOptions {
             run: run.clone(),
-            data: maps,
+            data: vec![maps],
+            packs: None,
             part: Part::Gallery,
+            modalities: None,
             enrolment: Enrolment::Each,
             baselines: vec![Baseline::Raw, Baseline::Albedo, Baseline::Normals],
             device: device.clone(),

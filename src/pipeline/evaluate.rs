@@ -1,21 +1,19 @@
 //! `evaluate`: a run and maps → how well people whom training never saw are recognised.
 
-use super::train::{CONFIG_FILE, SPLIT_FILE, learning_device, read_train_config};
+use super::recognition::{captures_of, task_results};
+use super::train::{CONFIG_FILE, SPLIT_FILE, learning_device, sample_source};
 use super::{Baseline, Event, EventSink};
 use crate::config::ConfigError;
-use crate::dataset::{Manifest, ManifestRow, Modality, Part, Sample, Split, load_sample};
-use crate::eval::{
-    Enrolment, Evaluation, MethodResult, Protocol, TaskResult, macro_auc, similarity,
-};
+use crate::dataset::{CaptureRef, Collection, Modality, Part, SampleSource, Split, whole_view};
+use crate::eval::{Enrolment, Evaluation, MethodResult, Protocol, similarity};
 use crate::gpu::{DeviceRequest, GpuError};
-use crate::io::{IoError, write_atomically};
-use crate::report::{Match, MatchRow, contact_sheet, sample_picture};
+use crate::io::{IoError, Picture, write_atomically};
+use crate::report::{Match, MatchRow, contact_sheet, view_picture};
 use crate::train::{
-    CheckpointError, Embedding, LabelError, TrainConfig, TrainedOn, class_of, embed, load_latest,
-    stored_side,
+    CheckpointError, LabelError, TrainConfig, TrainEvent, TrainedOn, embed, load_best,
+    read_train_config, stored_side,
 };
 use burn::module::Module;
-use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -27,9 +25,13 @@ const SHEET_MATCHES: usize = 5;
 pub struct EvaluateOptions {
     /// Run folder of `train`.
     pub run: PathBuf,
-    /// Folder of maps with its manifest.
-    pub data: PathBuf,
+    /// Folders of maps with their manifests.
+    pub data: Vec<PathBuf>,
+    /// Folder for packed maps; in the folders of maps where `None`.
+    pub packs: Option<PathBuf>,
     pub part: Part,
+    /// Of the run's modalities those that the network is shown; all where `None`.
+    pub modalities: Option<Vec<Modality>>,
     pub enrolment: Enrolment,
     pub baselines: Vec<Baseline>,
     pub device: DeviceRequest,
@@ -68,40 +70,44 @@ pub fn evaluate(
 ) -> Result<EvaluateSummary, EvaluateError> {
     let EvaluateOptions { run, data, part, .. } = options;
     let config = read_train_config(&run.join(CONFIG_FILE))?;
+    let shown = shown_modalities(&config, options.modalities.as_deref())
+        .map_err(EvaluateError::Impossible)?;
     let split = Split::read(&run.join(SPLIT_FILE))?;
-    let manifest = Manifest::read(data)?;
-    let mut rows: Vec<&ManifestRow> = manifest
-        .rows
-        .iter()
-        .filter(|row| split.parts.get(&row.id) == Some(part) && !row.training_only)
-        .collect();
-    rows.sort_by(|a, b| (&a.id, &a.session).cmp(&(&b.id, &b.session)));
-    let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+    let collection = Collection::read(data)?;
+    let captures = captures_of(&collection, &split, *part);
+    let ids: Vec<&str> = captures.iter().map(|capture| capture.row.id.as_str()).collect();
     let protocol = Protocol::new(&ids, options.enrolment);
     if protocol.people() == 0 {
+        let folders: Vec<String> = data.iter().map(|path| path.display().to_string()).collect();
         return Err(EvaluateError::Impossible(format!(
             "{}: holds nobody of the run's {part} split; give the maps that it was trained with, \
              or people kept from training",
-            data.display()
+            folders.join(", ")
         )));
     }
 
-    let samples = load_samples(&manifest, &rows, &config)?;
-    let device = learning_device(&options.device, emit)?;
-    let checkpoint = load_latest(run, &TrainedOn::new(&config, &split), &device)?;
-    let embeddings = embed(&checkpoint.network.valid(), &samples, config.input_side, &device)
-        .map_err(EvaluateError::Impossible)?;
+    let warn = |text: String| emit(Event::Train(TrainEvent::Warning { text }));
+    let source = sample_source(&config, &collection, options.packs.as_deref(), &warn)?;
+    let (device, _) = learning_device(&options.device, emit)?;
+    let checkpoint = load_best(run, &TrainedOn::new(&config, &split), &device)?;
+    let network = checkpoint.network.valid();
+    let embeddings =
+        embed(&network, &source, &captures, config.input_side, shown.as_deref(), &device)
+            .map_err(EvaluateError::Impossible)?;
     emit(Event::EmbeddingsReady { count: embeddings.len() });
 
     let identity: Vec<Vec<f32>> = embeddings.iter().map(|e| e.identity.clone()).collect();
-    let model = format!("model ({})", modality_name(config.modality));
+    let names = |modalities: &[Modality]| {
+        modalities.iter().map(|m| m.name()).collect::<Vec<_>>().join(" + ")
+    };
+    let shown_names = names(options.modalities.as_deref().unwrap_or(&config.modalities));
     let mut results = vec![MethodResult {
-        method: model,
+        method: format!("model ({shown_names})"),
         identity: protocol.identity_result(&identity),
-        tasks: task_results(&rows, &embeddings, &config)?,
+        tasks: task_results(&captures, &embeddings, &config.tasks)?,
     }];
     for &baseline in &options.baselines {
-        let vectors = baseline.vectors(&manifest, &rows)?;
+        let vectors = baseline.vectors(&collection, &captures)?;
         results.push(MethodResult {
             method: format!("pixels ({})", baseline.name()),
             identity: protocol.identity_result(&vectors),
@@ -112,7 +118,7 @@ pub fn evaluate(
     let genuine_pairs = protocol.probes();
     let evaluation = Evaluation {
         split: part.to_string(),
-        epoch: checkpoint.epoch,
+        epoch: checkpoint.epoch(),
         enrolled: protocol.people(),
         rounds: protocol.rounds.len(),
         probes: protocol.probes(),
@@ -127,7 +133,7 @@ pub fn evaluate(
         .map_err(|e| EvaluateError::Impossible(e.to_string()))?;
     write_atomically(&json, |out| out.write_all(&text))?;
     let sheet = options.out.join(format!("matches-{part}.png"));
-    let match_rows = match_rows(&rows, &protocol, &identity, &samples, config.modality);
+    let match_rows = match_rows(&captures, &protocol, &identity, &source, &config);
     let title = format!(
         "{} probes of {} people, enrolled once each: mistakes first, then a selection",
         protocol.rounds[0].probes.len(),
@@ -137,50 +143,37 @@ pub fn evaluate(
     Ok(EvaluateSummary { evaluation, json, sheet })
 }
 
-fn modality_name(modality: Modality) -> &'static str {
-    match modality {
-        Modality::Albedo => "albedo",
-        Modality::Normals => "normals",
-        Modality::Depth => "depth",
+/// Which of a run's modalities are shown, in their order; `None` for all.
+fn shown_modalities(
+    config: &TrainConfig,
+    wanted: Option<&[Modality]>,
+) -> Result<Option<Vec<bool>>, String> {
+    let Some(wanted) = wanted else { return Ok(None) };
+    if let Some(stranger) = wanted.iter().find(|m| !config.modalities.contains(m)) {
+        return Err(format!("--modalities: the run was not trained on {}", stranger.name()));
     }
+    if wanted.len() < config.modalities.len() && config.fusion.modality_dropout == 0.0 {
+        return Err("--modalities: the run needs all of its modalities; train with \
+             fusion.modality_dropout for a network that serves any of them"
+            .into());
+    }
+    Ok(Some(config.modalities.iter().map(|m| wanted.contains(m)).collect()))
 }
 
-fn load_samples(
-    manifest: &Manifest,
-    rows: &[&ManifestRow],
-    config: &TrainConfig,
-) -> Result<Vec<Sample>, IoError> {
+/// A capture's first modality, as the network would see all of it.
+fn picture(source: &SampleSource, capture: CaptureRef<'_>, config: &TrainConfig) -> Picture {
+    let sample = source.sample(capture);
     let side = stored_side(config.input_side);
-    rows.par_iter().map(|row| load_sample(manifest, row, config.modality, side)).collect()
-}
-
-fn task_results(
-    rows: &[&ManifestRow],
-    embeddings: &[Embedding],
-    config: &TrainConfig,
-) -> Result<BTreeMap<String, TaskResult>, LabelError> {
-    let mut results = BTreeMap::new();
-    for (index, task) in config.tasks.iter().enumerate() {
-        let (mut probabilities, mut labels) = (Vec::new(), Vec::new());
-        for (row, embedding) in rows.iter().zip(embeddings) {
-            if let Some(class) = class_of(task, row)? {
-                probabilities.push(embedding.tasks[index].clone());
-                labels.push(class);
-            }
-        }
-        let auc = macro_auc(&probabilities, &labels).into();
-        results.insert(task.name.clone(), TaskResult { auc, labelled: labels.len() });
-    }
-    Ok(results)
+    view_picture(&whole_view(&sample, side).maps[0], side, config.modalities[0])
 }
 
 /// Of the first round: wrong answers first, the worst at the top, then right ones spread over the probes.
 fn match_rows(
-    rows: &[&ManifestRow],
+    captures: &[CaptureRef<'_>],
     protocol: &Protocol<'_>,
     vectors: &[Vec<f32>],
-    samples: &[Sample],
-    modality: Modality,
+    source: &SampleSource,
+    config: &TrainConfig,
 ) -> Vec<MatchRow> {
     let round = &protocol.rounds[0];
     let Ok(rankings) = protocol.rankings(round, vectors) else { return Vec::new() };
@@ -198,15 +191,15 @@ fn match_rows(
             let matches = rankings[i].order.iter().take(SHEET_MATCHES).map(|&position| {
                 let template = round.enrolled[position];
                 Match {
-                    picture: sample_picture(&samples[template], modality),
-                    id: rows[template].id.clone(),
+                    picture: picture(source, captures[template], config),
+                    id: captures[template].row.id.clone(),
                     similarity: similarity::cosine(&vectors[probe], &vectors[template]),
-                    right: rows[template].id == rows[probe].id,
+                    right: captures[template].row.id == captures[probe].row.id,
                 }
             });
             MatchRow {
-                picture: sample_picture(&samples[probe], modality),
-                name: rows[probe].name(),
+                picture: picture(source, captures[probe], config),
+                name: captures[probe].row.name(),
                 matches: matches.collect(),
             }
         })

@@ -8,9 +8,12 @@ mod demo;
 mod evaluate;
 mod integrate;
 mod preprocess;
+mod recognition;
+mod study;
 mod surface;
 mod synth;
 mod train;
+mod weights;
 
 pub use accuracy::{MapAccuracy, accuracy};
 pub use baseline::Baseline;
@@ -19,9 +22,11 @@ pub use demo::{DemoError, DemoSummary, demo};
 pub use evaluate::{EvaluateError, EvaluateOptions, EvaluateSummary, evaluate};
 pub use integrate::{IntegrateOptions, IntegrateSummary, integrate};
 pub use preprocess::{PreprocessError, PreprocessOptions, PreprocessSummary, preprocess};
+pub use study::{StudyConfig, StudyError, StudyOptions, StudySummary, read_study_config, study};
 pub use surface::{MeshOptions, RelightOptions, inspect, mesh, relight};
 pub use synth::{SynthError, SynthOptions, import_faces, synth, synth_scene};
-pub use train::{TrainOptions, TrainRunError, read_train_config, train};
+pub use train::{TrainOptions, TrainRunError, train};
+pub use weights::{ImportOptions, WeightsError, describe, export_weights, import_weights};
 
 use preprocess::RECORD_FILE;
 

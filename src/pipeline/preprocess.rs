@@ -36,6 +36,8 @@ pub struct PreprocessOptions {
     pub layout_options: LayoutOptions,
     pub reconstruct: ReconstructOptions,
     pub compression: MapCompression,
+    /// Further sessions of each capture from random subsets of its lights, for training only.
+    pub relit: usize,
     /// Folder for maps and manifest.
     pub out: PathBuf,
     pub device: DeviceRequest,
@@ -145,10 +147,12 @@ pub fn preprocess(
     let compute = open_compute(&options.device, emit)?;
     let _lock = FolderLock::acquire(&options.out)?;
     check_manifest_is_ours(&options.out)?;
-    emit(Event::CapturesFound { total: inventory.captures.len() });
+    let relit = |source: &CaptureSource| source.relit(options.relit);
+    let relit: Vec<CaptureSource> = inventory.captures.iter().flat_map(relit).collect();
+    let sources = [inventory.captures, relit].concat();
+    emit(Event::CapturesFound { total: sources.len() });
 
-    let outcomes: Vec<Outcome> = inventory
-        .captures
+    let outcomes: Vec<Outcome> = sources
         .par_iter()
         .map(|source| {
             let outcome = process(source, options, &compute)

@@ -2,36 +2,55 @@
 //!
 //! ```text
 //! run/config.toml     the resolved configuration
-//! run/split.csv       who is for training, who for the gallery
+//! run/split.csv       who is for training, validation and the gallery
 //! run/metrics.jsonl   one line an epoch
-//! run/checkpoints/    the last two
+//! run/events.out.tfevents.lumiface    the same and more for TensorBoard
+//! run/checkpoints/    the last two, and the best on the people for validation
+//! run/report.json     what it was trained on, how it went, which state to use
 //! ```
 
+use super::recognition::{captures_of, task_results};
 use super::{Event, EventSink, open_compute};
 use crate::config::{ConfigError, read_toml};
-use crate::dataset::{Manifest, Split};
+use crate::dataset::{Collection, Part, SampleOptions, SampleSource, Split};
+use crate::eval::{Enrolment, Protocol};
 use crate::gpu::{DeviceRequest, GpuError};
-use crate::io::{FolderLock, IoError, remove_file, write_atomically};
+use crate::io::{FolderLock, IoError, remove_file, write_atomically, write_json};
+use crate::model::{ConfidenceInput, MultiTaskNetwork};
 use crate::reconstruct::Compute;
-use crate::train::{TrainConfig, TrainError, TrainEvent, Trainer, remove_all};
+use crate::train::{
+    Best, EVENT_FILE, EventFile, Losses, Pace, TrainConfig, TrainError, TrainEvent, TrainedOn,
+    Trainer, TrainingData, Validation, embed, load_best, read_train_config, remove_all,
+    stored_side,
+};
+use burn::module::Module;
 use burn::tensor::Device;
+use serde::Serialize;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) const CONFIG_FILE: &str = "config.toml";
 pub(super) const SPLIT_FILE: &str = "split.csv";
 const METRICS_FILE: &str = "metrics.jsonl";
+const REPORT_FILE: &str = "report.json";
 
 #[derive(Clone, Debug)]
 pub struct TrainOptions {
     pub config: TrainConfig,
-    /// Folder of maps with its manifest.
-    pub data: PathBuf,
+    /// Folders of maps with their manifests.
+    pub data: Vec<PathBuf>,
+    /// Folder for packed maps; in the folders of maps where `None`.
+    pub packs: Option<PathBuf>,
     /// Run folder.
     pub out: PathBuf,
     pub device: DeviceRequest,
     /// Throw away what the run folder holds.
     pub fresh: bool,
+    /// Go on although the configuration is another than the one that the run was begun with.
+    pub accept_changes: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -46,68 +65,331 @@ pub enum TrainRunError {
     Train(#[from] TrainError),
     #[error("{path}: is not of a training run; choose another --out", path = .0.display())]
     Foreign(PathBuf),
-    #[error("{run}: was begun with another configuration ({difference}); choose another --out, or give --fresh to start over", run = .run.display())]
+    #[error("{run}: was begun with another configuration ({difference}); choose another --out, give --fresh to start over, or --accept-changes to go on with the new one", run = .run.display())]
     ConfigChanged { run: PathBuf, difference: String },
+    #[error("{run}: was begun with other people ({difference}); choose another --out, or give --fresh to start over", run = .run.display())]
+    PeopleChanged { run: PathBuf, difference: String },
+    #[error("fusion.members: {run}: {reason}", run = .run.display())]
+    Member { run: PathBuf, reason: String },
 }
 
-/// Reads a training configuration and checks that it is possible.
-pub fn read_train_config(path: &Path) -> Result<TrainConfig, ConfigError> {
-    let config: TrainConfig = read_toml(path)?;
-    config
-        .check()
-        .map_err(|reason| ConfigError::Impossible { path: path.to_path_buf(), reason })?;
-    Ok(config)
+/// What a run was and how it went; the last word of a training.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    device: String,
+    data: &'a [PathBuf],
+    /// People by part of the split.
+    people: BTreeMap<String, usize>,
+    captures: usize,
+    tasks: Vec<TaskReport>,
+    epochs: usize,
+    steps: u64,
+    /// The state that `evaluate` uses; the last one where nobody was for validation.
+    best: Option<Best>,
+    /// Of the last epoch.
+    losses: Option<Losses>,
+    validation: Option<Validation>,
+    pace: Option<Pace>,
+    warnings: Vec<String>,
 }
 
-/// burn's device for a request.
+#[derive(Debug, Serialize)]
+struct TaskReport {
+    task: String,
+    /// Training captures and weight in the loss of each class.
+    classes: Vec<(String, usize, f32)>,
+}
+
+/// burn's device for a request, and its name.
 pub(super) fn learning_device(
     request: &DeviceRequest,
     emit: EventSink<'_>,
-) -> Result<Device, GpuError> {
-    match open_compute(request, emit)? {
-        Compute::Cpu => Ok(Device::flex()),
-        Compute::Gpu(gpu) => gpu.burn_device(),
-    }
+) -> Result<(Device, String), GpuError> {
+    let compute = open_compute(request, emit)?;
+    let name = compute.name().to_string();
+    let device = match compute {
+        Compute::Cpu => Device::flex(),
+        Compute::Gpu(gpu) => gpu.burn_device()?,
+    };
+    Ok((device, name))
+}
+
+/// The samples that a configuration asks for.
+pub(super) fn sample_source(
+    config: &TrainConfig,
+    collection: &Collection,
+    packs: Option<&Path>,
+    warn: &dyn Fn(String),
+) -> Result<SampleSource, IoError> {
+    let options = SampleOptions {
+        modalities: config.modalities.clone(),
+        confidence: config.network.confidence != ConfidenceInput::None,
+        side: stored_side(config.input_side),
+    };
+    SampleSource::open(collection, options, packs, warn)
 }
 
 /// Trains, or goes on where the run folder's newest checkpoint stands.
 pub fn train(options: &TrainOptions, emit: EventSink<'_>) -> Result<(), TrainRunError> {
     let TrainOptions { config, data, out, .. } = options;
-    let manifest = Manifest::read(data)?;
-    let split = Split::new(&config.split, &manifest).map_err(TrainError::Impossible)?;
-    let device = learning_device(&options.device, emit)?;
+    let collection = Collection::read(data)?;
+    let split = Split::new(&config.split, &collection.people()).map_err(TrainError::Impossible)?;
+    let (device, device_name) = learning_device(&options.device, emit)?;
+    let members = load_members(config, &split, &device)?;
     let _lock = FolderLock::acquire(out)?;
     prepare_run(options, &split)?;
 
-    let metrics = RefCell::new(String::new());
-    let failed = RefCell::new(None);
-    let on_event = |event: TrainEvent| {
-        match &event {
-            TrainEvent::Started { resumed, .. } => {
-                *metrics.borrow_mut() = metrics_up_to(&out.join(METRICS_FILE), *resumed);
+    let run = RunFiles::new(out);
+    let warn = |text: String| run.take(&TrainEvent::Warning { text }, emit);
+    let source = Arc::new(sample_source(config, &collection, options.packs.as_deref(), &warn)?);
+    let training = TrainingData::new(config, &collection, &split, source.clone())?;
+    let class_counts: Vec<Vec<usize>> = (0..config.tasks.len())
+        .map(|task| training.class_counts(task, config.tasks[task].classes.len()))
+        .collect();
+    let captures = training.captures();
+    let trained_on = TrainedOn::new(config, &split);
+    let on_event = |event: TrainEvent| run.take(&event, emit);
+    let mut trainer = Trainer::new(
+        config.clone(),
+        training,
+        trained_on,
+        members,
+        out,
+        device.clone(),
+        &on_event,
+    )?;
+
+    let watched = captures_of(&collection, &split, Part::Validation);
+    let ids: Vec<&str> = watched.iter().map(|capture| capture.row.id.as_str()).collect();
+    let protocol = Protocol::new(&ids, Enrolment::Each);
+    let validate = |network: &MultiTaskNetwork| {
+        let embeddings = embed(network, &source, &watched, config.input_side, None, &device)
+            .map_err(TrainError::Impossible)?;
+        let identity: Vec<Vec<f32>> = embeddings.iter().map(|e| e.identity.clone()).collect();
+        let result = protocol.identity_result(&identity);
+        let tasks = task_results(&watched, &embeddings, &config.tasks)?;
+        Ok(Validation {
+            auc: result.auc_cosine.value,
+            rank_1: result.rank_1.value,
+            tasks: tasks.into_iter().map(|(name, result)| (name, result.auc.value)).collect(),
+        })
+    };
+    let validates = protocol.probes() > 0;
+    if !validates && !watched.is_empty() {
+        warn("nobody for validation has two sessions, so no state can be chosen by them".into());
+    }
+    trainer.run(out, if validates { Some(&validate) } else { None }, &on_event)?;
+    run.failed()?;
+
+    let mut people = BTreeMap::new();
+    for part in split.parts.values() {
+        *people.entry(part.to_string()).or_insert(0) += 1;
+    }
+    let task_report = |(index, counts): (usize, &Vec<usize>)| {
+        let task = &config.tasks[index];
+        let weights = trainer.class_weights(index);
+        let classes = task.classes.iter().zip(counts).zip(weights);
+        TaskReport {
+            task: task.name.clone(),
+            classes: classes.map(|((class, &n), &weight)| (class.clone(), n, weight)).collect(),
+        }
+    };
+    let finished = run.finished();
+    let report = Report {
+        device: device_name,
+        data,
+        people,
+        captures,
+        tasks: class_counts.iter().enumerate().map(task_report).collect(),
+        epochs: config.optimizer.epochs,
+        steps: finished.step,
+        best: trainer.best(),
+        losses: finished.losses,
+        validation: finished.validation,
+        pace: finished.pace,
+        warnings: finished.warnings,
+    };
+    // A run that was finished before has nothing new to tell.
+    let path = out.join(REPORT_FILE);
+    if report.losses.is_some() || !path.exists() {
+        write_json(&path, &report)?;
+    }
+    Ok(())
+}
+
+/// The trained networks of a concatenation's modalities.
+fn load_members(
+    config: &TrainConfig,
+    split: &Split,
+    device: &Device,
+) -> Result<Vec<MultiTaskNetwork>, TrainRunError> {
+    let wanted = config.network(config.identities(split.people(Part::Train).count())).single();
+    config
+        .fusion
+        .members
+        .iter()
+        .zip(&config.modalities)
+        .map(|(run, &modality)| {
+            let fail = |reason: String| TrainRunError::Member { run: run.clone(), reason };
+            let member = read_train_config(&run.join(CONFIG_FILE))?;
+            if member.modalities != [modality] {
+                return Err(fail(format!("was not trained on {} alone", modality.name())));
             }
-            TrainEvent::EpochFinished { epoch, losses, learning_rate } => {
-                let line = serde_json::json!({
-                    "epoch": epoch, "learning_rate": learning_rate, "losses": losses,
-                });
-                metrics.borrow_mut().push_str(&format!("{line}\n"));
-                let text = metrics.borrow();
-                let written = write_atomically(&out.join(METRICS_FILE), |file| {
-                    file.write_all(text.as_bytes())
-                });
-                if let Err(error) = written {
-                    failed.borrow_mut().get_or_insert(error);
+            let member_split = Split::read(&run.join(SPLIT_FILE))?;
+            if member_split != *split {
+                return Err(fail(
+                    "was trained with another split of people; its training may have seen this \
+                     run's gallery"
+                        .into(),
+                ));
+            }
+            let trained_on = TrainedOn::new(&member, &member_split);
+            if trained_on.network.single() != wanted {
+                return Err(fail("has another architecture or other tasks than this run".into()));
+            }
+            let network = load_best(run, &trained_on, device).map_err(TrainError::from)?.network;
+            Ok(network.valid())
+        })
+        .collect()
+}
+
+/// What is written while a run goes on, besides its checkpoints.
+struct RunFiles {
+    folder: PathBuf,
+    state: RefCell<RunState>,
+}
+
+#[derive(Default)]
+struct RunState {
+    metrics: String,
+    events: Option<EventFile>,
+    finished: Finished,
+    /// The first write that failed.
+    failed: Option<IoError>,
+}
+
+/// What the last epoch left.
+#[derive(Clone, Default)]
+struct Finished {
+    step: u64,
+    losses: Option<Losses>,
+    validation: Option<Validation>,
+    pace: Option<Pace>,
+    warnings: Vec<String>,
+}
+
+impl RunFiles {
+    fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_path_buf(), state: RefCell::default() }
+    }
+
+    /// Notes an event and hands it on.
+    fn take(&self, event: &TrainEvent, emit: EventSink<'_>) {
+        let written = self.write(event, &mut self.state.borrow_mut());
+        if let Err(error) = written {
+            // Told at once; the end of the run will fail by it.
+            let text = format!("{error}");
+            self.state.borrow_mut().failed.get_or_insert(error);
+            emit(Event::Train(TrainEvent::Warning { text }));
+        }
+        emit(Event::Train(event.clone()));
+    }
+
+    fn write(&self, event: &TrainEvent, state: &mut RunState) -> Result<(), IoError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        match event {
+            TrainEvent::Started { resumed_epochs, resumed_steps, .. } => {
+                state.finished.step = *resumed_steps;
+                state.metrics = metrics_up_to(&self.folder.join(METRICS_FILE), *resumed_epochs);
+                let path = self.folder.join(EVENT_FILE);
+                state.events = Some(EventFile::open(&path, *resumed_steps)?);
+            }
+            TrainEvent::StepFinished { step, loss } => {
+                if let Some(events) = &mut state.events {
+                    events.scalars(*step, now, &[("step/loss", *loss as f32)])?;
                 }
             }
-            _ => {}
+            TrainEvent::EpochFinished { epoch, step, losses, learning_rate, validation, pace } => {
+                if let Some(events) = &mut state.events {
+                    let scalars = epoch_scalars(losses, *learning_rate, validation.as_ref(), pace);
+                    let scalars: Vec<(&str, f32)> =
+                        scalars.iter().map(|(tag, value)| (tag.as_str(), *value)).collect();
+                    events.scalars(*step, now, &scalars)?;
+                }
+                // Without the pace, which no two runs share.
+                let line = serde_json::json!({
+                    "epoch": epoch, "learning_rate": learning_rate, "losses": losses,
+                    "validation": validation,
+                });
+                state.metrics.push_str(&format!("{line}\n"));
+                let text = &state.metrics;
+                write_atomically(&self.folder.join(METRICS_FILE), |file| {
+                    file.write_all(text.as_bytes())
+                })?;
+                let warnings = std::mem::take(&mut state.finished.warnings);
+                state.finished = Finished {
+                    step: *step,
+                    losses: Some(losses.clone()),
+                    validation: validation.clone(),
+                    pace: Some(*pace),
+                    warnings,
+                };
+            }
+            TrainEvent::Warning { text } => state.finished.warnings.push(text.clone()),
+            TrainEvent::CheckpointWritten { .. } => {}
         }
-        emit(Event::Train(event));
-    };
-    Trainer::new(config.clone(), &manifest, &split, out, device, &on_event)?.run(out, &on_event)?;
-    match failed.into_inner() {
-        None => Ok(()),
-        Some(error) => Err(error.into()),
+        Ok(())
     }
+
+    fn finished(&self) -> Finished {
+        self.state.borrow().finished.clone()
+    }
+
+    fn failed(&self) -> Result<(), IoError> {
+        self.state.borrow_mut().failed.take().map_or(Ok(()), Err)
+    }
+}
+
+fn epoch_scalars(
+    losses: &Losses,
+    learning_rate: f64,
+    validation: Option<&Validation>,
+    pace: &Pace,
+) -> Vec<(String, f32)> {
+    let lengths = &losses.embedding_lengths;
+    let mut scalars: Vec<(String, f64)> = [
+        ("loss/total", losses.total),
+        ("loss/identity", losses.identity),
+        ("learning_rate", learning_rate),
+        ("embedding_length/mean", lengths.mean),
+        ("embedding_length/p05", lengths.p05),
+        ("embedding_length/p95", lengths.p95),
+        ("embedding_length/share_below", lengths.below),
+        ("embedding_length/share_above", lengths.above),
+        ("speed/images_per_second", pace.images_per_second),
+        ("speed/share_waited", pace.waited),
+    ]
+    .map(|(tag, value)| (tag.to_string(), value))
+    .to_vec();
+    scalars.extend(losses.tasks.iter().map(|(task, v)| (format!("loss/task/{task}"), *v)));
+    scalars.extend(losses.adversarial.iter().map(|(t, v)| (format!("loss/adversary/{t}"), *v)));
+    if let Some(validation) = validation {
+        let identity = [("auc", validation.auc), ("rank_1", validation.rank_1)];
+        let figure = |(tag, value): (String, Option<f64>)| Some((tag, value?));
+        scalars.extend(
+            identity
+                .iter()
+                .map(|(name, value)| (format!("validation/identity/{name}"), *value))
+                .chain(
+                    validation
+                        .tasks
+                        .iter()
+                        .map(|(task, value)| (format!("validation/auc/{task}"), *value)),
+                )
+                .filter_map(figure),
+        );
+    }
+    scalars.into_iter().map(|(tag, value)| (tag, value as f32)).collect()
 }
 
 /// Writes configuration and split, or checks that they are the ones the run was begun with.
@@ -118,22 +400,25 @@ fn prepare_run(options: &TrainOptions, split: &Split) -> Result<(), TrainRunErro
     if options.fresh {
         // Weights first: killed in between, no other split may find them.
         remove_all(run)?;
-        for name in [CONFIG_FILE, SPLIT_FILE, METRICS_FILE] {
+        for name in [CONFIG_FILE, SPLIT_FILE, METRICS_FILE, EVENT_FILE, REPORT_FILE] {
             remove_file(&run.join(name))?;
         }
     } else if config_path.exists() && !split_path.exists() {
         return Err(TrainRunError::Foreign(config_path));
     }
-    let changed =
-        |difference: String| Err(TrainRunError::ConfigChanged { run: run.clone(), difference });
-    if config_path.exists() {
+    if config_path.exists() && !options.accept_changes {
         let begun: TrainConfig = read_toml(&config_path)?;
         if begun != options.config {
-            return changed(first_difference(&begun, &options.config));
+            let difference = differences(&begun, &options.config);
+            return Err(TrainRunError::ConfigChanged { run: run.clone(), difference });
         }
     }
-    if split_path.exists() && Split::read(&split_path)? != *split {
-        return changed("the maps hold other people".into());
+    if split_path.exists() {
+        let begun = Split::read(&split_path)?;
+        if begun != *split {
+            let difference = split_difference(&begun, split);
+            return Err(TrainRunError::PeopleChanged { run: run.clone(), difference });
+        }
     }
     let text = to_toml(&options.config);
     split.write(&split_path)?;
@@ -145,14 +430,49 @@ fn to_toml(config: &TrainConfig) -> String {
     toml::to_string(config).expect("every field of the configuration has a TOML form")
 }
 
-/// The first line in which two configurations differ, as "was …, is …".
-fn first_difference(begun: &TrainConfig, wanted: &TrainConfig) -> String {
-    let (begun, wanted) = (to_toml(begun), to_toml(wanted));
-    let lines = begun.lines().zip(wanted.lines());
-    match lines.into_iter().find(|(a, b)| a != b) {
-        Some((a, b)) => format!("was `{a}`, is `{b}`"),
-        None => "one has more settings than the other".into(),
+/// Every setting in which two configurations differ, as "optimizer.epochs was 10, is 20".
+fn differences(begun: &TrainConfig, wanted: &TrainConfig) -> String {
+    fn settings(prefix: &str, value: &serde_json::Value, into: &mut BTreeMap<String, String>) {
+        match value {
+            serde_json::Value::Object(fields) => {
+                for (key, value) in fields {
+                    let dot = if prefix.is_empty() { "" } else { "." };
+                    settings(&format!("{prefix}{dot}{key}"), value, into);
+                }
+            }
+            other => drop(into.insert(prefix.to_string(), other.to_string())),
+        }
     }
+    let of = |config: &TrainConfig| {
+        let mut found = BTreeMap::new();
+        let value = serde_json::to_value(config).unwrap_or_default();
+        settings("", &value, &mut found);
+        found
+    };
+    let (begun, wanted) = (of(begun), of(wanted));
+    let keys: std::collections::BTreeSet<&String> = begun.keys().chain(wanted.keys()).collect();
+    let nothing = "nothing".to_string();
+    keys.into_iter()
+        .filter(|key| begun.get(*key) != wanted.get(*key))
+        .map(|key| {
+            let value = |of: &BTreeMap<String, String>| of.get(key).unwrap_or(&nothing).clone();
+            format!("{key} was {}, is {}", value(&begun), value(&wanted))
+        })
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+/// The first person whose part is another.
+fn split_difference(begun: &Split, wanted: &Split) -> String {
+    let part = |split: &Split, id: &str| {
+        split.parts.get(id).map_or("not there".to_string(), |part| format!("in {part}"))
+    };
+    let ids = begun.parts.keys().chain(wanted.parts.keys());
+    ids.into_iter()
+        .find(|id| begun.parts.get(*id) != wanted.parts.get(*id))
+        .map_or_else(String::new, |id| {
+            format!("`{id}` was {}, is {}", part(begun, id), part(wanted, id))
+        })
 }
 
 /// The lines of epochs that are done; what a killed run wrote beyond its checkpoint goes.

@@ -10,7 +10,7 @@ mod turntable;
 
 pub use contact_sheet::{Match, MatchRow, contact_sheet};
 pub use inspect::{CaptureMaps, InspectOptions, InspectedCapture, inspect_folder, inspect_html};
-pub use preview::{preview, sample_picture, stacked};
+pub use preview::{preview, stacked, view_picture};
 pub use relight::{RelightLight, relight, shading, srgb_albedo, times};
 pub use table::{accuracy_table, evaluation_table};
 pub use turntable::turned_view;

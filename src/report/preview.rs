@@ -1,6 +1,6 @@
 //! One strip per capture: lit image, normals, albedo, depth as a shaded surface, residual.
 
-use crate::dataset::{Modality, Sample};
+use crate::dataset::Modality;
 use crate::io::Picture;
 use crate::maps::{ImageStack, Pixels, Plane, Size};
 use crate::order_statistics::quantile_of_defined;
@@ -149,15 +149,14 @@ fn quantile(all: &[f32], share: f64) -> f32 {
     quantile_of_defined(all.iter().step_by(step).copied(), share).unwrap_or(0.0)
 }
 
-/// A network's input as a picture: standardised values around middle grey, normals in the usual
-/// colours.
-pub fn sample_picture(sample: &Sample, modality: Modality) -> Picture {
-    let size = Size::new(sample.side, sample.side);
-    Picture::from_fn(size, |p| {
-        let value = |channel: usize| sample.channel(channel)[p];
+/// A network's input (3, side, side) as a picture: standardised values around middle grey, normals in
+/// the usual colours.
+pub fn view_picture(view: &[f32], side: usize, modality: Modality) -> Picture {
+    Picture::from_fn(Size::new(side, side), |p| {
+        let value = |channel: usize| view[channel * side * side + p];
         match modality {
             Modality::Normals => [0, 1, 2].map(|c| byte(0.5 * (value(c) + 1.0))),
-            Modality::Albedo | Modality::Depth => [byte(0.5 + 0.2 * value(0)); 3],
+            Modality::Albedo | Modality::Depth | Modality::Raw => [byte(0.5 + 0.2 * value(0)); 3],
         }
     })
 }

@@ -1,10 +1,12 @@
 //! Checkpoints: a folder written whole, with hashes of what is in it.
 //!
 //! `weights.safetensors` holds the network under its parameter names, `optimizer.bpk` the
-//! optimiser's state, `checkpoint.json` the rest. A damaged checkpoint is refused by name.
+//! optimiser's state, `checkpoint.json` the rest: where in which epoch training stands, the losses
+//! of that epoch so far and the best state yet. All that is drawn by chance follows from the seed
+//! and that place. A damaged checkpoint is refused by name.
 
 use super::TrainConfig;
-use super::trainer::network_config;
+use super::trainer::LossSums;
 use crate::dataset::{Part, Split};
 use crate::io::{IoError, StagedFolder, write_atomically};
 use crate::model::{MultiTaskNetwork, NetworkConfig};
@@ -21,6 +23,7 @@ pub const CHECKPOINT_FOLDER: &str = "checkpoints";
 const WEIGHTS: &str = "weights.safetensors";
 const OPTIMIZER: &str = "optimizer.bpk";
 const RECORD: &str = "checkpoint.json";
+const BEST: &str = "best";
 /// Checkpoints kept; the one before the last serves when the last is damaged.
 const KEPT: usize = 2;
 
@@ -44,13 +47,49 @@ struct Record {
     network: NetworkConfig,
     /// What the network was trained on and as, see [`TrainedOn`].
     trained_on: String,
-    /// Epochs that are done.
-    epoch: usize,
+    progress: Progress,
     /// SHA-256 of each file.
     files: BTreeMap<String, String>,
 }
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+
+/// How far training has come.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Progress {
+    /// Epochs that are done.
+    pub epoch: usize,
+    /// Steps of the next one that are done.
+    pub step: usize,
+    /// Steps of the whole run.
+    pub total_steps: u64,
+    /// Losses of the steps since the last whole epoch.
+    pub sums: LossSums,
+    pub best: Option<Best>,
+}
+
+/// The state that did best on the people for validation.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// Epochs that were done.
+    pub epoch: usize,
+    /// AUC of their identities.
+    #[serde(with = "exact")]
+    pub score: f64,
+}
+
+/// Numbers as text, which reads back to the last bit; serde_json's do not.
+pub(super) mod exact {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&value.to_string())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
 
 /// What a checkpoint belongs to: an architecture, and a digest of who was trained on as what.
 /// Weights of other people must not be taken for this run's: they may have seen its gallery.
@@ -63,48 +102,88 @@ pub struct TrainedOn {
 impl TrainedOn {
     pub fn new(config: &TrainConfig, split: &Split) -> Self {
         let people: Vec<&str> = split.people(Part::Train).collect();
-        let view = (config.modality, config.input_side);
+        let view = (&config.modalities, config.input_side);
         Self {
-            network: network_config(config, people.len()),
+            network: config.network(config.identities(people.len())),
             digest: hash(format!("{people:?} {view:?}").as_bytes()),
         }
     }
 }
 
-/// A training state between two epochs.
+/// A training state.
 pub struct Checkpoint {
     pub network: MultiTaskNetwork,
-    /// In burn's own format, for [`ModuleOptimizer::from_bytes`].
-    pub optimizer_state: Vec<u8>,
-    /// Epochs that are done.
-    pub epoch: usize,
+    /// In burn's own format, for [`ModuleOptimizer::from_bytes`]; empty in the best state, which
+    /// nobody trains on.
+    pub(super) optimizer_state: Vec<u8>,
+    pub(super) progress: Progress,
     /// Damaged checkpoints that were passed over, one line each.
     pub warnings: Vec<String>,
+}
+
+impl Checkpoint {
+    /// Epochs that are done.
+    pub fn epoch(&self) -> usize {
+        self.progress.epoch
+    }
 }
 
 fn hash(bytes: &[u8]) -> String {
     format!("{:x}", Sha256::digest(bytes))
 }
 
-/// Writes `<run>/checkpoints/epoch-NNNN`, then drops all but the newest.
-pub fn save(
+/// Writes `<run>/checkpoints/epoch-NNNN`, or `epoch-NNNN-step-NNNNNN` within an epoch, then drops all
+/// but the newest.
+pub(super) fn save(
     run: &Path,
     trained_on: &TrainedOn,
     network: &MultiTaskNetwork,
     optimizer: &ModuleOptimizer,
-    epoch: usize,
+    progress: &Progress,
 ) -> Result<PathBuf, CheckpointError> {
-    let folder = run.join(CHECKPOINT_FOLDER).join(format!("epoch-{epoch:04}"));
-    let unwritable = |reason: String| IoError::unsuitable(&folder, reason);
+    let mut name = format!("epoch-{:04}", progress.epoch);
+    if progress.step > 0 {
+        name.push_str(&format!("-step-{:06}", progress.step));
+    }
+    let folder = run.join(CHECKPOINT_FOLDER).join(name);
+    let state = optimizer.into_bytes().map_err(|e| IoError::unsuitable(&folder, e.to_string()))?;
+    write(&folder, trained_on, network, &state, progress)?;
+    for old in folders(run).iter().rev().skip(KEPT) {
+        std::fs::remove_dir_all(old).map_err(|e| IoError::from_system(old, e))?;
+    }
+    Ok(folder)
+}
+
+/// Writes `<run>/checkpoints/best`: what did best on the people for validation, or weights that came
+/// from elsewhere. `epoch` are the epochs they were trained, `score` is the AUC.
+pub fn save_best(
+    run: &Path,
+    trained_on: &TrainedOn,
+    network: &MultiTaskNetwork,
+    best: Best,
+) -> Result<PathBuf, CheckpointError> {
+    let folder = run.join(CHECKPOINT_FOLDER).join(BEST);
+    let progress = Progress { epoch: best.epoch, best: Some(best), ..Progress::default() };
+    write(&folder, trained_on, network, &[], &progress)?;
+    Ok(folder)
+}
+
+fn write(
+    folder: &Path,
+    trained_on: &TrainedOn,
+    network: &MultiTaskNetwork,
+    optimizer_state: &[u8],
+    progress: &Progress,
+) -> Result<(), CheckpointError> {
+    let unwritable = |reason: String| IoError::unsuitable(folder, reason);
     // burn's metadata come in random order; without them the same weights are the same bytes.
     let mut store = SafetensorsStore::from_bytes(None).clear_metadata();
     network.valid().save_into(&mut store).map_err(|e| unwritable(e.to_string()))?;
     let weights = store.get_bytes().map_err(|e| unwritable(e.to_string()))?;
-    let state = optimizer.into_bytes().map_err(|e| unwritable(e.to_string()))?;
 
-    let staged = StagedFolder::create(&folder, RECORD)?;
+    let staged = StagedFolder::create(folder, RECORD)?;
     let mut files = BTreeMap::new();
-    for (name, bytes) in [(WEIGHTS, &weights[..]), (OPTIMIZER, &state[..])] {
+    for (name, bytes) in [(WEIGHTS, &weights[..]), (OPTIMIZER, optimizer_state)] {
         write_atomically(&staged.path(name), |out| out.write_all(bytes))?;
         files.insert(name.to_string(), hash(bytes));
     }
@@ -112,21 +191,19 @@ pub fn save(
         format: FORMAT,
         network: trained_on.network.clone(),
         trained_on: trained_on.digest.clone(),
-        epoch,
+        progress: progress.clone(),
         files,
     };
     let json = serde_json::to_vec_pretty(&record).map_err(|e| unwritable(e.to_string()))?;
     write_atomically(&staged.path(RECORD), |out| out.write_all(&json))?;
     staged.commit()?;
-    for old in folders(run).iter().rev().skip(KEPT) {
-        std::fs::remove_dir_all(old).map_err(|e| IoError::from_system(old, e))?;
-    }
-    Ok(folder)
+    Ok(())
 }
 
 /// Deletes the checkpoints of a run, and nothing else.
 pub fn remove_all(run: &Path) -> Result<(), IoError> {
-    for folder in folders(run) {
+    let best = run.join(CHECKPOINT_FOLDER).join(BEST);
+    for folder in folders(run).into_iter().chain(best.exists().then_some(best)) {
         std::fs::remove_dir_all(&folder).map_err(|e| IoError::from_system(&folder, e))?;
     }
     Ok(())
@@ -135,16 +212,17 @@ pub fn remove_all(run: &Path) -> Result<(), IoError> {
 /// Checkpoint folders of a run, oldest first.
 fn folders(run: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(run.join(CHECKPOINT_FOLDER)) else { return Vec::new() };
-    let mut numbered: Vec<(usize, PathBuf)> = entries
+    let mut numbered: Vec<(usize, usize, PathBuf)> = entries
         .filter_map(Result::ok)
         .filter_map(|entry| {
             let name = entry.file_name();
-            let epoch = name.to_str()?.strip_prefix("epoch-")?.parse().ok()?;
-            Some((epoch, entry.path()))
+            let numbers = name.to_str()?.strip_prefix("epoch-")?;
+            let (epoch, step) = numbers.split_once("-step-").unwrap_or((numbers, "0"));
+            Some((epoch.parse().ok()?, step.parse().ok()?, entry.path()))
         })
         .collect();
     numbered.sort();
-    numbered.into_iter().map(|(_, folder)| folder).collect()
+    numbered.into_iter().map(|(.., folder)| folder).collect()
 }
 
 /// The newest checkpoint that is whole; damaged ones are passed over with a warning.
@@ -173,6 +251,29 @@ pub fn load_latest(
     Err(last_error.unwrap_or_else(|| CheckpointError::Missing(run.to_path_buf())))
 }
 
+/// The state that did best on the people for validation, where there are any, or else the newest.
+///
+/// # Errors
+/// As for [`load_latest`].
+pub fn load_best(
+    run: &Path,
+    trained_on: &TrainedOn,
+    device: &Device,
+) -> Result<Checkpoint, CheckpointError> {
+    let best = run.join(CHECKPOINT_FOLDER).join(BEST);
+    if !best.exists() {
+        return load_latest(run, trained_on, device);
+    }
+    match load(&best, trained_on, device) {
+        Err(error @ CheckpointError::Damaged { .. }) => {
+            let mut latest = load_latest(run, trained_on, device)?;
+            latest.warnings.insert(0, error.to_string());
+            Ok(latest)
+        }
+        other => other,
+    }
+}
+
 fn load(
     folder: &Path,
     trained_on: &TrainedOn,
@@ -186,10 +287,14 @@ fn load(
     if record.format != FORMAT {
         return Err(damaged(format!("format {} is not known", record.format)));
     }
-    if record.network != trained_on.network {
+    // How many identities there were follows from the people, who are compared by the digest; of
+    // imported weights it is all that is known of them.
+    let wanted =
+        NetworkConfig { identities: record.network.identities, ..trained_on.network.clone() };
+    if record.network != wanted {
         return Err(CheckpointError::OtherArchitecture {
             path: folder.to_path_buf(),
-            difference: difference(&record.network, &trained_on.network),
+            difference: difference(&record.network, &wanted),
         });
     }
     if record.trained_on != trained_on.digest {
@@ -203,30 +308,28 @@ fn load(
         }
         Ok(bytes)
     };
-    let mut network = trained_on.network.init(device);
+    let mut network = record.network.init(device);
     let mut store = SafetensorsStore::from_bytes(Some(read(WEIGHTS)?));
     let applied = network.load_from(&mut store).map_err(|e| damaged(e.to_string()))?;
     if let Some(unused) = applied.unused.first() {
         return Err(damaged(format!("{WEIGHTS} holds `{unused}`, which the network has not")));
     }
     let optimizer_state = read(OPTIMIZER)?;
-    Ok(Checkpoint { network, optimizer_state, epoch: record.epoch, warnings: Vec::new() })
+    Ok(Checkpoint { network, optimizer_state, progress: record.progress, warnings: Vec::new() })
 }
 
+/// The first setting of the architecture that is another, as "width 8 instead of 16".
 fn difference(stored: &NetworkConfig, wanted: &NetworkConfig) -> String {
-    if stored.width != wanted.width || stored.blocks != wanted.blocks {
-        return format!(
-            "width {} and blocks {:?} instead of {} and {:?}",
-            stored.width, stored.blocks, wanted.width, wanted.blocks
-        );
-    }
-    if stored.identities != wanted.identities {
-        return format!("{} identities instead of {}", stored.identities, wanted.identities);
-    }
-    let names = |config: &NetworkConfig| {
-        let tasks: Vec<_> =
-            config.tasks.iter().map(|t| format!("{} ({})", t.name, t.classes)).collect();
-        if tasks.is_empty() { "no tasks".to_string() } else { tasks.join(", ") }
+    let fields = |config: &NetworkConfig| match serde_json::to_value(config) {
+        Ok(serde_json::Value::Object(fields)) => fields,
+        _ => Default::default(),
     };
-    format!("{} instead of {}", names(stored), names(wanted))
+    let (stored, wanted) = (fields(stored), fields(wanted));
+    stored.iter().find(|(key, value)| wanted.get(*key) != Some(value)).map_or_else(
+        String::new,
+        |(key, value)| {
+            let wanted = wanted.get(key).unwrap_or(&serde_json::Value::Null);
+            format!("{key} {value} instead of {wanted}")
+        },
+    )
 }

@@ -1,9 +1,11 @@
-//! What a trained network says of samples.
+//! What a trained network says of captures.
 
-use crate::dataset::{Sample, whole_view};
-use crate::model::{INPUT_CHANNELS, MultiTaskNetwork};
+use super::data::InputData;
+use crate::dataset::{CaptureRef, SampleSource, View, whole_view};
+use crate::model::MultiTaskNetwork;
 use burn::tensor::activation::softmax;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
+use rayon::prelude::*;
 
 /// One capture's answers.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,20 +16,29 @@ pub struct Embedding {
     pub tasks: Vec<Vec<f64>>,
 }
 
-/// Runs an evaluation-mode network over samples, in batches of bounded memory.
+/// Runs an evaluation-mode network over captures, in batches of bounded memory.
+///
+/// `shown` says which of the modalities the network is shown; all where `None`.
 pub fn embed(
     network: &MultiTaskNetwork,
-    samples: &[Sample],
+    source: &SampleSource,
+    captures: &[CaptureRef<'_>],
     input_side: usize,
+    shown: Option<&[bool]>,
     device: &Device,
 ) -> Result<Vec<Embedding>, String> {
     const BATCH: usize = 32;
-    let mut embeddings = Vec::with_capacity(samples.len());
-    for batch in samples.chunks(BATCH) {
-        let data: Vec<f32> = batch.iter().flat_map(|s| whole_view(s, input_side)).collect();
-        let shape = [batch.len(), INPUT_CHANNELS, input_side, input_side];
-        let images = Tensor::<4>::from_data(TensorData::new(data, shape), device);
-        let output = network.forward(images, 1.0);
+    let presence: Option<Vec<f32>> =
+        shown.map(|shown| shown.iter().map(|&s| f32::from(u8::from(s))).collect());
+    let mut embeddings = Vec::with_capacity(captures.len());
+    for batch in captures.chunks(BATCH) {
+        let views: Vec<View> = batch
+            .par_iter()
+            .map(|&capture| whole_view(&source.sample(capture), input_side))
+            .collect();
+        let presence = presence.as_ref().map(|presence| presence.repeat(batch.len()));
+        let input = InputData::new(views, presence, input_side).on(device);
+        let output = network.forward(input, 1.0);
         let rows = |tensor: Tensor<2>| -> Result<Vec<Vec<f32>>, String> {
             let [_, width] = tensor.dims();
             let values = tensor.into_data().try_to_vec::<f32>().map_err(|e| format!("{e:?}"))?;

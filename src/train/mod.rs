@@ -3,17 +3,28 @@
 
 mod checkpoint;
 mod config;
+mod data;
 mod embed;
 mod labels;
 mod lengths;
+mod objective;
 mod optimizer;
+mod tensorboard;
 mod trainer;
 
-pub use checkpoint::{Checkpoint, CheckpointError, TrainedOn, load_latest, remove_all};
-pub use config::{
-    AdversaryConfig, IdentityConfig, NetworkOptions, OptimizerConfig, TaskConfig, TrainConfig,
+pub use checkpoint::{
+    Best, Checkpoint, CheckpointError, TrainedOn, load_best, load_latest, remove_all, save_best,
 };
+pub use config::{
+    AdversaryConfig, FusionConfig, IdentityConfig, IdentityLoss, LossWeights, NetworkOptions,
+    OptimizerConfig, Preset, TaskConfig, TrainConfig, fill_in, read_train_config,
+    resolve_train_config,
+};
+pub use data::TrainingData;
 pub use embed::{Embedding, embed};
 pub use labels::{LabelError, class_of};
 pub use lengths::EmbeddingLengths;
-pub use trainer::{Losses, TrainError, TrainEvent, Trainer, stored_side};
+pub use tensorboard::{EVENT_FILE, EventFile};
+pub use trainer::{
+    Losses, Pace, TrainError, TrainEvent, Trainer, Validate, Validation, stored_side,
+};

@@ -1,25 +1,30 @@
 //! The loop.
 //!
-//! Order and augmentation of an epoch follow from the seed and the epoch's number alone, so a run
-//! that goes on from a checkpoint does what the unbroken run would have done.
+//! Order and views of an epoch follow from the seed and the epoch's number alone, so a run that
+//! goes on from a checkpoint, at whatever step, does what the unbroken run would have done. Batches
+//! are made by another thread while the network works.
 
-use super::checkpoint::{self, CheckpointError, TrainedOn};
+use super::checkpoint::{self, Best, CheckpointError, Progress, TrainedOn};
+use super::data::{Batch, TrainingData};
 use super::lengths::EmbeddingLengths;
+use super::objective::{LossPart, Objective};
 use super::optimizer::new_optimizer;
-use super::{LabelError, TrainConfig, class_of};
-use crate::dataset::{Manifest, ManifestRow, Part, Sample, Split, load_sample, random_view};
+use super::{IdentityLoss, LabelError, TrainConfig};
+use crate::dataset::Sampler;
 use crate::io::IoError;
 use crate::loss::MagFaceConfig;
-use crate::model::{INPUT_CHANNELS, MultiTaskNetwork, NetworkConfig, NetworkOutput};
+use crate::model::MultiTaskNetwork;
 use burn::module::Module;
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::{Bytes, Device, Int, Tensor, TensorData};
-use rand::SeedableRng;
-use rand::seq::SliceRandom;
-use rand_pcg::Pcg64;
-use rayon::prelude::*;
+use burn::tensor::{Bytes, Device, Tensor};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
+
+/// Batches that wait ready-made.
+const READY: usize = 3;
 
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
@@ -50,6 +55,27 @@ pub struct Losses {
     pub embedding_lengths: EmbeddingLengths,
 }
 
+/// How the people for validation are told apart; `None` where a figure has no value.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Validation {
+    /// AUC of genuine against impostor pairs: chooses the best state.
+    pub auc: Option<f64>,
+    pub rank_1: Option<f64>,
+    /// AUC by task.
+    pub tasks: BTreeMap<String, Option<f64>>,
+}
+
+/// Looks at the people for validation with an evaluation-mode network.
+pub type Validate<'a> = &'a dyn Fn(&MultiTaskNetwork) -> Result<Validation, TrainError>;
+
+/// How fast an epoch, or what was left of it, went by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Pace {
+    pub images_per_second: f64,
+    /// Share of the time in which the network waited for a batch.
+    pub waited: f64,
+}
+
 #[derive(Clone, Debug)]
 pub enum TrainEvent {
     /// Everything is read; training begins or goes on.
@@ -57,45 +83,45 @@ pub enum TrainEvent {
         samples: usize,
         people: usize,
         epochs: usize,
-        steps_per_epoch: usize,
-        /// Epochs that were done already.
-        resumed: usize,
+        /// Steps of the whole run.
+        steps: usize,
+        /// Epochs and steps that were done already.
+        resumed_epochs: usize,
+        resumed_steps: u64,
     },
     StepFinished {
-        epoch: usize,
+        /// Steps of the run that are done.
+        step: u64,
         loss: f64,
     },
     EpochFinished {
         epoch: usize,
+        /// Steps of the run that are done.
+        step: u64,
         losses: Losses,
         learning_rate: f64,
+        validation: Option<Validation>,
+        pace: Pace,
     },
     CheckpointWritten {
         path: PathBuf,
     },
+    /// A packed copy of the maps was found damaged, or a setting is doubtful.
     Warning {
         text: String,
     },
-}
-
-struct TrainingSample {
-    name: String,
-    sample: Sample,
-    /// 0..people
-    person: usize,
-    /// By task.
-    classes: Vec<Option<usize>>,
 }
 
 /// A network in training.
 pub struct Trainer {
     config: TrainConfig,
     trained_on: TrainedOn,
-    samples: Vec<TrainingSample>,
-    people: usize,
+    data: TrainingData,
+    sampler: Sampler,
+    objective: Objective,
     network: MultiTaskNetwork,
     optimizer: ModuleOptimizer,
-    epochs_done: usize,
+    progress: Progress,
     device: Device,
 }
 
@@ -104,57 +130,38 @@ pub fn stored_side(input_side: usize) -> usize {
     input_side + input_side / 4
 }
 
-/// The architecture that a configuration and a split come to.
-pub(super) fn network_config(config: &TrainConfig, people: usize) -> NetworkConfig {
-    let mirrored = config.augment.mirror && config.augment.mirror_is_another_person;
-    config.network(if mirrored { 2 * people } else { people })
-}
-
 impl Trainer {
-    /// Reads the training captures and the newest checkpoint of `run`, if there is one.
+    /// Takes up the newest checkpoint of `run`, if there is one, or begins.
+    ///
+    /// `members` are the trained networks of a concatenation's modalities, on `device`; none begins
+    /// from nothing.
+    ///
+    /// # Errors
+    /// Batches that cannot be filled, or a checkpoint of another run.
     pub fn new(
         config: TrainConfig,
-        manifest: &Manifest,
-        split: &Split,
+        data: TrainingData,
+        trained_on: TrainedOn,
+        members: Vec<MultiTaskNetwork>,
         run: &Path,
         device: Device,
         emit: &dyn Fn(TrainEvent),
     ) -> Result<Self, TrainError> {
-        let people: BTreeMap<&str, usize> =
-            split.people(Part::Train).enumerate().map(|(i, id)| (id, i)).collect();
-        let samples = read_samples(&config, manifest, &people)?;
-        let people = people.len();
-        if samples.len() < config.optimizer.batch_size {
-            return Err(TrainError::Impossible(format!(
-                "{} training captures do not fill a batch of {}; lower optimizer.batch_size",
-                samples.len(),
-                config.optimizer.batch_size
-            )));
+        let warn = |text: String| emit(TrainEvent::Warning { text });
+        let tasks: Vec<&str> = config.tasks.iter().map(|task| task.name.as_str()).collect();
+        let (batch, seed) = (config.optimizer.batch_size, config.seed);
+        let sampler = Sampler::new(&config.sampler, data.items(), &tasks, batch, seed)
+            .map_err(TrainError::Impossible)?;
+        for text in doubts(&config, &data, &sampler) {
+            warn(text);
         }
-        for (index, task) in config.tasks.iter().enumerate() {
-            if samples.iter().all(|sample| sample.classes[index].is_none()) {
-                let text = format!("no training capture has a label for the task `{}`", task.name);
-                emit(TrainEvent::Warning { text });
-            }
-        }
-        let magface = &config.identity.magface;
-        let least = magface.least_length_weight();
-        if magface.length_weight < least {
-            let text = format!(
-                "identity.magface.length_weight {} is below {least:.1}, from which on an embedding has \
-                 one best length; raise it, or lower the scale or the margins' range",
-                magface.length_weight
-            );
-            emit(TrainEvent::Warning { text });
-        }
-        let trained_on = TrainedOn::new(&config, split);
+        let objective = Objective::new(&config, &data);
         let training_device = device.clone().autodiff();
         let mut optimizer = new_optimizer(&config);
-        let (network, epoch) = match checkpoint::load_latest(run, &trained_on, &training_device) {
+        let (network, progress) = match checkpoint::load_latest(run, &trained_on, &training_device)
+        {
             Ok(checkpoint) => {
-                for text in checkpoint.warnings {
-                    emit(TrainEvent::Warning { text });
-                }
+                checkpoint.warnings.into_iter().for_each(warn);
                 let state = Bytes::from_bytes_vec(checkpoint.optimizer_state);
                 optimizer = optimizer.from_bytes(state).map_err(|e| {
                     TrainError::Impossible(format!(
@@ -162,122 +169,173 @@ impl Trainer {
                         run.display()
                     ))
                 })?;
-                (checkpoint.network, checkpoint.epoch)
+                (checkpoint.network, checkpoint.progress)
             }
             Err(CheckpointError::Missing(_)) => {
                 device.seed(config.seed);
-                (trained_on.network.init(&training_device), 0)
+                let network = trained_on.network.init(&training_device);
+                let network = if members.is_empty() {
+                    network
+                } else {
+                    network.with_streams(members.into_iter().map(Module::train).collect())
+                };
+                (network, Progress::default())
             }
             Err(error) => return Err(error.into()),
         };
+        let network = if config.fusion.is_frozen() { network.freeze_streams() } else { network };
+        let epochs = config.optimizer.epochs;
         emit(TrainEvent::Started {
-            samples: samples.len(),
-            people,
-            epochs: config.optimizer.epochs,
-            steps_per_epoch: samples.len() / config.optimizer.batch_size,
-            resumed: epoch,
+            samples: data.captures(),
+            people: data.people,
+            epochs,
+            steps: (0..epochs).map(|epoch| sampler.epoch(epoch).len()).sum(),
+            resumed_epochs: progress.epoch,
+            resumed_steps: progress.total_steps,
         });
         Ok(Self {
             config,
             trained_on,
-            samples,
-            people,
+            data,
+            sampler,
+            objective,
             network,
             optimizer,
-            epochs_done: epoch,
+            progress,
             device: training_device,
         })
     }
 
     /// Trains to the last epoch, writing checkpoints into `run`.
-    pub fn run(&mut self, run: &Path, emit: &dyn Fn(TrainEvent)) -> Result<(), TrainError> {
+    pub fn run(
+        &mut self,
+        run: &Path,
+        validate: Option<Validate<'_>>,
+        emit: &dyn Fn(TrainEvent),
+    ) -> Result<(), TrainError> {
         let epochs = self.config.optimizer.epochs;
-        while self.epochs_done < epochs {
-            let epoch = self.epochs_done;
-            let learning_rate = self.config.optimizer.learning_rate_at(epoch as f64);
-            let losses = self.train_epoch(epoch, emit)?;
-            // The first epochs say little of where lengths will be.
-            if epoch + 1 == epochs
-                && let Some(text) = losses.embedding_lengths.warning(&self.config.identity.magface)
-            {
-                emit(TrainEvent::Warning { text });
+        let (first_epoch, first_step) = (self.progress.epoch, self.progress.step);
+        let (config, data, sampler) =
+            (self.config.clone(), self.data.clone(), self.sampler.clone());
+        std::thread::scope(|scope| {
+            let (send, batches) = sync_channel::<Batch>(READY);
+            scope.spawn(move || {
+                for epoch in first_epoch..epochs {
+                    let skip = if epoch == first_epoch { first_step } else { 0 };
+                    for positions in sampler.epoch(epoch).into_iter().skip(skip) {
+                        // Nobody listens any more when a step has failed.
+                        if send.send(data.batch(&config, epoch, positions)).is_err() {
+                            return;
+                        }
+                    }
+                }
+            });
+            while self.progress.epoch < epochs {
+                self.train_epoch(run, validate, &batches, emit)?;
             }
-            self.epochs_done += 1;
-            emit(TrainEvent::EpochFinished { epoch: self.epochs_done, losses, learning_rate });
-            let due = self.epochs_done.is_multiple_of(self.config.optimizer.checkpoint_epochs);
-            if due || self.epochs_done == epochs {
-                let path = checkpoint::save(
-                    run,
-                    &self.trained_on,
-                    &self.network,
-                    &self.optimizer,
-                    self.epochs_done,
-                )?;
-                emit(TrainEvent::CheckpointWritten { path });
-            }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     fn train_epoch(
         &mut self,
-        epoch: usize,
+        run: &Path,
+        validate: Option<Validate<'_>>,
+        batches: &std::sync::mpsc::Receiver<Batch>,
         emit: &dyn Fn(TrainEvent),
-    ) -> Result<Losses, TrainError> {
-        let batch_size = self.config.optimizer.batch_size;
-        let mut order: Vec<usize> = (0..self.samples.len()).collect();
-        order.shuffle(&mut Pcg64::seed_from_u64(self.config.seed ^ ((epoch as u64 + 1) << 32)));
-        // A remainder smaller than a batch waits for the next epoch's order: batch statistics of
-        // two samples would do more harm than the samples do good.
-        let steps = order.len() / batch_size;
-        let mut sums = LossSums::default();
-        for step in 0..steps {
-            let batch = &order[step * batch_size..(step + 1) * batch_size];
-            let progress = epoch as f64 + step as f64 / steps as f64;
-            let learning_rate = self.config.optimizer.learning_rate_at(progress);
-            let done = progress / self.config.optimizer.epochs as f64;
-            let pace = Pace { learning_rate, reversal: self.config.adversary.reversal_at(done) };
-            let loss = self.train_step(batch, epoch, pace, &mut sums)?;
-            emit(TrainEvent::StepFinished { epoch: epoch + 1, loss });
+    ) -> Result<(), TrainError> {
+        let options = self.config.optimizer.clone();
+        let epoch = self.progress.epoch;
+        let steps = self.sampler.epoch(epoch).len();
+        let (start, mut waited, mut images) = (Instant::now(), Duration::ZERO, 0);
+        for step in self.progress.step..steps {
+            let asked = Instant::now();
+            let batch = batches.recv().map_err(|_| {
+                TrainError::Impossible("the thread that makes batches has stopped".into())
+            })?;
+            waited += asked.elapsed();
+            images += batch.positions.len();
+            let at = epoch as f64 + step as f64 / steps as f64;
+            let learning_rate = options.learning_rate_at(at);
+            let reversal = self.config.adversary.reversal_at(at / options.epochs as f64);
+            let loss = self.train_step(batch, learning_rate, reversal)?;
+            self.progress.step = step + 1;
+            self.progress.total_steps += 1;
+            emit(TrainEvent::StepFinished { step: self.progress.total_steps, loss });
+            let due = options.checkpoint_steps > 0
+                && self.progress.step.is_multiple_of(options.checkpoint_steps)
+                && self.progress.step < steps;
+            if due {
+                self.save(run, emit)?;
+            }
         }
-        Ok(sums.means(&self.config.identity.magface))
+        let seconds = start.elapsed().as_secs_f64().max(1e-9);
+        let pace = Pace {
+            images_per_second: images as f64 / seconds,
+            waited: waited.as_secs_f64() / seconds,
+        };
+
+        let sums = std::mem::take(&mut self.progress.sums);
+        let losses = sums.means(&self.config.identity.magface);
+        let last = epoch + 1 == options.epochs;
+        // The first epochs say little of where lengths will be.
+        if last
+            && self.config.identity.loss == IdentityLoss::Magface
+            && let Some(text) = losses.embedding_lengths.warning(&self.config.identity.magface)
+        {
+            emit(TrainEvent::Warning { text });
+        }
+        self.progress.epoch += 1;
+        self.progress.step = 0;
+        let looks = last || self.progress.epoch.is_multiple_of(options.validation_epochs);
+        let validation = match validate {
+            Some(validate) if looks => Some(validate(&self.network.valid())?),
+            _ => None,
+        };
+        if let Some(score) = validation.as_ref().and_then(|v| v.auc)
+            && self.progress.best.is_none_or(|best| score > best.score)
+        {
+            let best = Best { epoch: self.progress.epoch, score };
+            self.progress.best = Some(best);
+            checkpoint::save_best(run, &self.trained_on, &self.network, best)?;
+        }
+        emit(TrainEvent::EpochFinished {
+            epoch: self.progress.epoch,
+            step: self.progress.total_steps,
+            losses,
+            learning_rate: options.learning_rate_at(epoch as f64),
+            validation,
+            pace,
+        });
+        if last || self.progress.epoch.is_multiple_of(options.checkpoint_epochs) {
+            self.save(run, emit)?;
+        }
+        Ok(())
+    }
+
+    fn save(&self, run: &Path, emit: &dyn Fn(TrainEvent)) -> Result<(), TrainError> {
+        let path = checkpoint::save(
+            run,
+            &self.trained_on,
+            &self.network,
+            &self.optimizer,
+            &self.progress,
+        )?;
+        emit(TrainEvent::CheckpointWritten { path });
+        Ok(())
     }
 
     fn train_step(
         &mut self,
-        batch: &[usize],
-        epoch: usize,
-        pace: Pace,
-        sums: &mut LossSums,
+        mut batch: Batch,
+        learning_rate: f64,
+        reversal: f64,
     ) -> Result<f64, TrainError> {
-        let side = self.config.input_side;
-        let views: Vec<_> = batch
-            .par_iter()
-            .map(|&index| {
-                // One stream per sample and epoch: the same view in whatever batch it falls.
-                let stream = self.config.seed ^ ((epoch as u64 + 1) << 32) ^ (index as u64 + 1);
-                let mut random = Pcg64::seed_from_u64(stream.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-                let sample = &self.samples[index].sample;
-                let (modality, augment) = (self.config.modality, &self.config.augment);
-                random_view(sample, modality, augment, side, &mut random)
-            })
-            .collect();
-        let another = self.config.augment.mirror_is_another_person;
-        let people: Vec<i32> = batch
-            .iter()
-            .zip(&views)
-            .map(|(&index, view)| {
-                let offset = if view.mirrored && another { self.people } else { 0 };
-                (self.samples[index].person + offset) as i32
-            })
-            .collect();
-        let data: Vec<f32> = views.into_iter().flat_map(|view| view.data).collect();
-        let shape = [batch.len(), INPUT_CHANNELS, side, side];
-        let images = Tensor::<4>::from_data(TensorData::new(data, shape), &self.device);
-        let output = self.network.forward(images, pace.reversal);
+        let input = batch.take_input().on(&self.device);
+        let output = self.network.forward(input, reversal);
         let lengths = output.embedding.clone().detach().powi_scalar(2).sum_dim(1).sqrt();
-
-        let (total, parts) = self.losses(batch, &people, output);
+        let (total, parts) =
+            self.objective.losses(&self.network, &self.data, &batch, output, &self.device);
         let values = Tensor::cat(
             std::iter::once(total.clone())
                 .chain(parts.iter().map(|(_, loss)| loss.clone()))
@@ -290,62 +348,33 @@ impl Trainer {
         .unwrap_or_default();
         let loss = values.first().copied().unwrap_or(f32::NAN);
         if !loss.is_finite() {
-            let names: Vec<_> =
-                batch.iter().take(8).map(|&i| self.samples[i].name.as_str()).collect();
+            let name = |&position: &usize| self.data.captures[position].name.as_str();
+            let names: Vec<_> = batch.positions.iter().take(8).map(name).collect();
             return Err(TrainError::Diverged {
                 loss,
-                epoch: epoch + 1,
+                epoch: self.progress.epoch + 1,
                 captures: names.join(", "),
             });
         }
         let (values, lengths) = values[1..].split_at(parts.len());
+        let sums = &mut self.progress.sums;
         sums.lengths.extend_from_slice(lengths);
         sums.add(loss, parts.into_iter().map(|(part, _)| part).zip(values.iter().copied()));
 
         let gradients = GradientsParams::from_grads(total.backward(), &self.network);
         let network = self.network.clone();
-        self.network = self.optimizer.step(pace.learning_rate, network, gradients);
+        self.network = self.optimizer.step(learning_rate, network, gradients);
         Ok(f64::from(loss))
     }
 
-    /// The weighted sum, and its parts unweighted.
-    fn losses(
-        &self,
-        batch: &[usize],
-        people: &[i32],
-        output: NetworkOutput,
-    ) -> (Tensor<1>, Vec<(LossPart, Tensor<1>)>) {
-        let labels = |values: &[i32]| Tensor::<1, Int>::from_data(values, &self.device);
-        let identity = self
-            .config
-            .identity
-            .magface
-            .forward(output.embedding, self.network.class_weight(), labels(people))
-            .loss;
-        let mut total = identity.clone() * self.config.identity.weight;
-        let mut parts = vec![(LossPart::Identity, identity)];
-        for (index, (task, output)) in self.config.tasks.iter().zip(output.tasks).enumerate() {
-            let (positions, classes): (Vec<i32>, Vec<i32>) = batch
-                .iter()
-                .enumerate()
-                .filter_map(|(at, &sample)| {
-                    Some((at as i32, self.samples[sample].classes[index]? as i32))
-                })
-                .unzip();
-            if positions.is_empty() {
-                continue;
-            }
-            let of_labelled = |logits: Tensor<2>| logits.select(0, labels(&positions));
-            let focal = task.focal();
-            let own = focal.forward(of_labelled(output.logits), labels(&classes));
-            let adversarial =
-                focal.forward(of_labelled(output.adversarial_logits), labels(&classes));
-            total =
-                total + own.clone() * task.weight + adversarial.clone() * task.adversarial_weight;
-            parts.push((LossPart::Task(task.name.clone()), own));
-            parts.push((LossPart::Adversarial(task.name.clone()), adversarial));
-        }
-        (total, parts)
+    /// Epoch and score of the best state on the people for validation.
+    pub fn best(&self) -> Option<Best> {
+        self.progress.best
+    }
+
+    /// Weight of each class of a task in its loss.
+    pub fn class_weights(&self, task: usize) -> &[f32] {
+        self.objective.alpha(task)
     }
 
     /// The network for evaluation, and its device.
@@ -354,75 +383,94 @@ impl Trainer {
     }
 }
 
-/// How fast a step goes.
-#[derive(Clone, Copy)]
-struct Pace {
-    learning_rate: f64,
-    reversal: f64,
+/// What is doubtful about a configuration on its captures, a line each.
+fn doubts(config: &TrainConfig, data: &TrainingData, sampler: &Sampler) -> Vec<String> {
+    let mut doubts = Vec::new();
+    for (index, task) in config.tasks.iter().enumerate() {
+        let counts = data.class_counts(index, task.classes.len());
+        let name = &task.name;
+        if counts.iter().all(|&count| count == 0) {
+            doubts.push(format!("no training capture has a label for the task `{name}`"));
+        } else if let Some(empty) = counts.iter().position(|&count| count == 0) {
+            let class = &task.classes[empty];
+            doubts.push(format!("no training capture is of the class `{class}` of `{name}`"));
+        }
+    }
+    let short = sampler.people_short_of_captures();
+    if short > 0 {
+        doubts.push(format!(
+            "{short} of {} people have fewer than {} captures; theirs stand several times in a \
+             batch, in other views",
+            data.people, config.sampler.captures_per_person
+        ));
+    }
+    let magface = &config.identity.magface;
+    let least = magface.least_length_weight();
+    if config.identity.loss == IdentityLoss::Magface && magface.length_weight < least {
+        doubts.push(format!(
+            "identity.magface.length_weight {} is below {least:.1}, from which on an embedding has \
+             one best length; raise it, or lower the scale or the margins' range",
+            magface.length_weight
+        ));
+    }
+    doubts
 }
 
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum LossPart {
-    Identity,
-    Task(String),
-    Adversarial(String),
+/// A sum of so many values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Sum {
+    #[serde(with = "checkpoint::exact")]
+    sum: f64,
+    count: usize,
 }
 
-#[derive(Default)]
-struct LossSums {
-    total: (f64, usize),
-    parts: BTreeMap<LossPart, (f64, usize)>,
-    /// Of every embedding.
+impl Sum {
+    fn add(&mut self, value: f32) {
+        self.sum += f64::from(value);
+        self.count += 1;
+    }
+
+    fn mean(self) -> f64 {
+        self.sum / self.count.max(1) as f64
+    }
+}
+
+/// Sums over the steps of an epoch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct LossSums {
+    total: Sum,
+    parts: Vec<(LossPart, Sum)>,
+    /// Of every embedding. A number with few digits reads back as it was.
     lengths: Vec<f32>,
 }
 
 impl LossSums {
     fn add(&mut self, total: f32, parts: impl Iterator<Item = (LossPart, f32)>) {
-        self.total.0 += f64::from(total);
-        self.total.1 += 1;
+        self.total.add(total);
         for (part, value) in parts {
-            let sum = self.parts.entry(part).or_default();
-            sum.0 += f64::from(value);
-            sum.1 += 1;
+            let known = self.parts.iter().position(|(known, _)| *known == part);
+            let at = known.unwrap_or_else(|| {
+                self.parts.push((part, Sum::default()));
+                self.parts.len() - 1
+            });
+            self.parts[at].1.add(value);
         }
     }
 
     fn means(self, magface: &MagFaceConfig) -> Losses {
-        let mean = |(sum, count): (f64, usize)| sum / count.max(1) as f64;
         let mut losses = Losses {
-            total: mean(self.total),
+            total: self.total.mean(),
             embedding_lengths: EmbeddingLengths::of(self.lengths, magface).unwrap_or_default(),
             ..Default::default()
         };
         for (part, sum) in self.parts {
+            let mean = sum.mean();
             match part {
-                LossPart::Identity => losses.identity = mean(sum),
-                LossPart::Task(name) => drop(losses.tasks.insert(name, mean(sum))),
-                LossPart::Adversarial(name) => drop(losses.adversarial.insert(name, mean(sum))),
+                LossPart::Identity => losses.identity = mean,
+                LossPart::Task(name) => drop(losses.tasks.insert(name, mean)),
+                LossPart::Adversarial(name) => drop(losses.adversarial.insert(name, mean)),
             }
         }
         losses
     }
-}
-
-fn read_samples(
-    config: &TrainConfig,
-    manifest: &Manifest,
-    people: &BTreeMap<&str, usize>,
-) -> Result<Vec<TrainingSample>, TrainError> {
-    let rows: Vec<&ManifestRow> =
-        manifest.rows.iter().filter(|row| people.contains_key(row.id.as_str())).collect();
-    let side = stored_side(config.input_side);
-    rows.into_par_iter()
-        .map(|row| {
-            let classes =
-                config.tasks.iter().map(|task| class_of(task, row)).collect::<Result<_, _>>()?;
-            Ok(TrainingSample {
-                name: row.name(),
-                sample: load_sample(manifest, row, config.modality, side)?,
-                person: people[row.id.as_str()],
-                classes,
-            })
-        })
-        .collect()
 }
