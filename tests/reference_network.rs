@@ -3,7 +3,7 @@
 
 mod support;
 
-use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
+use burn::tensor::{Device, Distribution, Gradients, Int, Tensor, TensorData};
 use lumiface::io::{NamedTensor, StateDict};
 use lumiface::loss::{FocalConfig, MagFaceConfig};
 use lumiface::model::{
@@ -98,13 +98,14 @@ fn generated(seed: u64, name: &str, shape: &[usize], reference: &Reference) -> V
     values
 }
 
-/// Slopes whose gradients rounding in f32 moves by more than 0.1 %: single sums over a million signed
-/// products, behind batch statistics of few images. Noise of 1e-6 on the input was seen to move them by
-/// 0.1 to 1.3 %, and of 1e-7, one rounding of it, by up to 0.25 %; they lie 0.24 to 0.9 % off the reference, one
-/// of them (`layer1.0`) on one kind of processor only. The order of the last sum does not matter: summed
-/// by image and channel first they are the same to four digits.
-const ILL_CONDITIONED: [&str; 3] =
-    ["backbone.prelu.weight", "backbone.layer1.0.prelu.weight", "backbone.layer1.1.prelu.weight"];
+/// How far the length of a slope's gradient may lie off the reference, in the movement of that length
+/// under noise of one rounding on the input.
+///
+/// A PReLU's slope is one number for a whole block: its gradient is a single sum over a million signed
+/// products behind batch statistics of few images, and rounding moves some of them by more than a
+/// thousandth. The reference is no nearer the truth: PyTorch in 64 bits puts `backbone.prelu` 0.90 %,
+/// `layer1.1` 0.27 % and `layer4.0` 0.11 % off what it says in 32.
+const ROUNDINGS: f32 = 10.0;
 
 /// The length of every parameter's gradient beside the reference's: what is too far off.
 fn wrong_gradients(
@@ -112,25 +113,43 @@ fn wrong_gradients(
     network: &MultiTaskNetwork,
     tasks: &[TaskShape],
     gradients: &Gradients,
-    ill_conditioned: f32,
+    movement: &dyn Fn() -> BTreeMap<String, f32>,
 ) -> Vec<String> {
-    let found = gradients_by_name(network, tasks, gradients);
+    let found = lengths(network, tasks, gradients);
+    let mut moved = None;
     let mut wrong = Vec::new();
     let mut compared = 0;
     for (name, want) in &reference.tensors {
         let Some(name) = name.strip_prefix("train.grad_norm.") else { continue };
         compared += 1;
-        let got = found.get(name).map_or(f64::NAN, |gradient| {
-            gradient.values.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt()
-        }) as f32;
-        let tolerance = if ILL_CONDITIONED.contains(&name) { ill_conditioned } else { 1e-3 };
+        let got = found.get(name).copied().unwrap_or(f32::NAN);
         let error = (got - want[0]).abs();
-        if error.is_nan() || error > tolerance * want[0].abs() {
-            wrong.push(format!("{name}: {got} instead of {}", want[0]));
+        if error <= 1e-3 * want[0].abs() {
+            continue;
+        }
+        let allowed = match name.ends_with("prelu.weight") {
+            true => ROUNDINGS * moved.get_or_insert_with(movement)[name],
+            false => 0.0,
+        };
+        if error.is_nan() || error > allowed {
+            wrong.push(format!("{name}: {got} instead of {}, {allowed} allowed", want[0]));
         }
     }
     assert!(compared > 100, "{compared} gradients in the reference");
     wrong
+}
+
+/// The length of every parameter's gradient.
+fn lengths(
+    network: &MultiTaskNetwork,
+    tasks: &[TaskShape],
+    gradients: &Gradients,
+) -> BTreeMap<String, f32> {
+    let length = |values: &[f32]| values.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
+    gradients_by_name(network, tasks, gradients)
+        .into_iter()
+        .map(|(name, gradient)| (name, length(&gradient.values) as f32))
+        .collect()
 }
 
 struct Reference {
@@ -281,11 +300,44 @@ fn check_evaluation(reference: &Reference, device: &Device) {
     reference.assert_close("eval.id.norm_clamped", out.clamped_length, 1e-4);
 }
 
-fn check_training(reference: &Reference, device: &Device, ill_conditioned: f32) -> Vec<String> {
+fn check_training(reference: &Reference, device: &Device) -> Vec<String> {
     let device = device.clone().autodiff();
     let (config, network) = network(reference, &device);
-    let images = NetworkInput::single(input(reference, &device));
-    let output = network.forward(images, 1.0);
+    let images = input(reference, &device);
+    let (total, parts) = training_losses(reference, &network, images.clone());
+    for (name, loss) in parts {
+        reference.assert_loss(&format!("train.loss.{name}"), loss);
+    }
+    reference.assert_loss("train.loss.total", total.clone());
+    let gradients = total.backward();
+    let movement = || {
+        let mut most: BTreeMap<String, f32> = BTreeMap::new();
+        let plain = lengths(&network, &config.tasks, &gradients);
+        for seed in 0..3 {
+            Device::flex().seed(seed);
+            let noise = Distribution::Normal(0.0, 6e-8);
+            let noise = Tensor::<4>::random(images.dims(), noise, &Device::flex()).into_data();
+            let noisy = images.clone() + Tensor::from_data(noise, &device);
+            let gradients = training_losses(reference, &network, noisy).0.backward();
+            for (name, length) in lengths(&network, &config.tasks, &gradients) {
+                let moved = (length - plain[&name]).abs();
+                let most = most.entry(name).or_default();
+                *most = most.max(moved);
+            }
+        }
+        most
+    };
+    wrong_gradients(reference, &network, &config.tasks, &gradients, &movement)
+}
+
+/// The weighted sum of the study's losses, and its parts by the reference's names.
+fn training_losses(
+    reference: &Reference,
+    network: &MultiTaskNetwork,
+    images: Tensor<4>,
+) -> (Tensor<1>, Vec<(String, Tensor<1>)>) {
+    let device = images.device();
+    let output = network.forward(NetworkInput::single(images), 1.0);
     let batch = reference.number("batch") as usize;
     let classes = reference.number("num_classes") as usize;
     let identity = legacy_magface()
@@ -296,7 +348,7 @@ fn check_training(reference: &Reference, device: &Device, ill_conditioned: f32) 
             None,
         )
         .loss;
-    reference.assert_loss("train.loss.id", identity.clone());
+    let mut parts = vec![("id".to_string(), identity.clone())];
     // Bit of the label, alpha, gamma, weight; in the order of the tasks.
     let settings = [
         (1, [0.28, 0.72], [0.0, 1.0], 5.0),
@@ -313,13 +365,11 @@ fn check_training(reference: &Reference, device: &Device, ill_conditioned: f32) 
         let own = focal.forward(output.logits, classes());
         let [adversarial] = output.adversarial_logits.try_into().unwrap();
         let adversarial = focal.forward(adversarial, classes());
-        reference.assert_loss(&format!("train.loss.task.{task}"), own.clone());
-        reference.assert_loss(&format!("train.loss.adversarial.{task}"), adversarial.clone());
-        total = total + (own + adversarial) * weight;
+        total = total + (own.clone() + adversarial.clone()) * weight;
+        parts.push((format!("task.{task}"), own));
+        parts.push((format!("adversarial.{task}"), adversarial));
     }
-    reference.assert_loss("train.loss.total", total.clone());
-    let gradients = total.backward();
-    wrong_gradients(reference, &network, &config.tasks, &gradients, ill_conditioned)
+    (total, parts)
 }
 
 fn legacy_magface() -> MagFaceConfig {
@@ -337,7 +387,7 @@ fn evaluation_mode_returns_the_reference_values() {
 #[test]
 fn training_mode_returns_the_reference_losses_and_gradients() {
     for (file, reference) in references() {
-        let wrong = check_training(&reference, &Device::flex(), 1e-2);
+        let wrong = check_training(&reference, &Device::flex());
         assert!(wrong.is_empty(), "{file}: {wrong:#?}");
     }
 }
@@ -348,9 +398,10 @@ fn the_gpu_returns_the_reference_values_losses_and_gradients() {
     let device = gpu.burn_device().unwrap();
     for (file, reference) in references() {
         check_evaluation(&reference, &device);
-        // Sums of a GPU's kernels round otherwise, which is all that these three gradients are made
-        // of there: they were seen to come out up to four times too long.
-        let wrong = check_training(&reference, &device, f32::INFINITY);
+        let mut wrong = check_training(&reference, &device);
+        // burn's kernels for a GPU sum a channel's statistics one after the other, which rounds a
+        // hundred times coarser: slopes were seen up to four times too long there.
+        wrong.retain(|line| !line.contains("prelu.weight"));
         assert!(wrong.is_empty(), "{file}: {wrong:#?}");
     }
 }

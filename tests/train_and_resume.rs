@@ -477,3 +477,65 @@ fn weights_go_out_and_come_back_under_the_originals_names() {
     assert!(message.contains("unexpected: da_poqe_head"), "{message}");
     assert!(!workshop.path("imported").exists());
 }
+
+#[test]
+fn thirty_two_captures_are_learned_by_heart() {
+    let workshop = Workshop::new(false);
+    support::synthesise(&workshop.path("more"), [8, 4], "64x64", 3);
+    let maps = workshop.text("maps");
+    let output =
+        lumiface(&["preprocess", &workshop.text("more"), "--device", "cpu", "--out", &maps]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let config = r#"
+        modalities = ["albedo", "normals"]
+        input_side = 64
+        [network]
+        width = 16
+        [fusion]
+        kind = "gated"
+        [identity.magface]
+        scale = 16
+        [augment]
+        min_crop = 1.0
+        patch_noise = 0.0
+        [[tasks]]
+        name = "spectacles"
+        classes = ["no", "yes"]
+        adversarial_weight = 0.1
+        [[tasks]]
+        name = "emotion"
+        classes = ["blankstare", "positive", "*"]
+        adversarial_weight = 0.1
+        [[tasks]]
+        name = "pose"
+        classes = ["1", "2", "*"]
+        adversarial_weight = 0.1
+        [optimizer]
+        epochs = 40
+        batch_size = 16
+        learning_rate = 2e-3
+        weight_decay = 0.0
+    "#;
+    fs::write(workshop.path("config.toml"), config).unwrap();
+    let output = workshop.train("run");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let output = lumiface(&leak(&[
+        "evaluate",
+        &workshop.text("run"),
+        "--data",
+        &maps,
+        "--split",
+        "train",
+        "--device",
+        "cpu",
+        "--json",
+    ]));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let result: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let model = &result["results"][0];
+    assert_eq!(model["identity"]["rank_1"]["value"], 1.0, "{model}");
+    for task in ["spectacles", "emotion", "pose"] {
+        let accuracy = model["tasks"][task]["accuracy"]["value"].as_f64().unwrap();
+        assert!(accuracy > 0.99, "{task}: {accuracy}");
+    }
+}

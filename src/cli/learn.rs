@@ -154,8 +154,8 @@ pub(super) struct StudyArguments {
     /// Folder of maps to use in place of rendered captures; repeatable
     #[arg(long)]
     data: Vec<PathBuf>,
-    /// Only these variants, comma-separated, for several processes beside one another; their table is
-    /// study-NAMES.md
+    /// Only these variants, comma-separated, for several processes beside one another on the same
+    /// --data; their table is study-NAMES.md
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     only: Vec<String>,
     /// auto, cpu, gpu or gpu:NAME

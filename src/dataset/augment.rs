@@ -83,7 +83,8 @@ pub fn random_view(
         // The same stream for every map: shading and noise fall on the same places.
         let mut random = Pcg64::seed_from_u64(disturbance);
         if config.shading > 0.0 && matches!(modality, Modality::Albedo | Modality::Raw) {
-            shade(data, side, config.shading, &mut random.clone());
+            let mut shading = Pcg64::seed_from_u64(!disturbance);
+            shade(data, side, config.shading, &mut shading);
         }
         if config.patch_noise > 0.0 {
             add_patch_noise(data, side, modality, config.patch_noise, &mut random);

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Raised whenever the same maps give other packs.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const INDEX: &str = "pack.json";
 const TENSOR: &str = "maps";
 /// About so many bytes go into a shard, and through memory at a time while packing.
@@ -49,6 +49,15 @@ struct Index {
     captures: BTreeMap<String, Place>,
     /// SHA-256 by file name.
     shards: BTreeMap<String, String>,
+    /// SHA-256 of all of the above.
+    checksum: String,
+}
+
+impl Index {
+    fn checksum(&self) -> String {
+        let body = (self.format, &self.sources, self.side, &self.captures, &self.shards);
+        digest(format!("{body:?}").as_bytes())
+    }
 }
 
 /// One map of every capture, in memory as far as it was looked at.
@@ -118,6 +127,9 @@ impl Pack {
         let damaged = |file: &Path, reason: String| format!("{}: {reason}", file.display());
         let index: Index = serde_json::from_slice(&bytes)
             .map_err(|e| damaged(&path, format!("the pack's index is damaged ({e})")))?;
+        if index.checksum != index.checksum() {
+            return Err(damaged(&path, "the pack's index was changed".into()));
+        }
         if index.format != FORMAT || index.sources != sources || index.side != side {
             return Ok(None);
         }
@@ -213,8 +225,14 @@ fn make(
     // Without its index the old pack is none, whatever happens from here on.
     let index_path = folder.join(INDEX);
     crate::io::remove_file(&index_path)?;
-    let mut index =
-        Index { format: FORMAT, sources, side, captures: BTreeMap::new(), shards: BTreeMap::new() };
+    let mut index = Index {
+        format: FORMAT,
+        sources,
+        side,
+        captures: BTreeMap::new(),
+        shards: BTreeMap::new(),
+        checksum: String::new(),
+    };
     let area = side * side;
     for (number, rows) in shards_of(manifest, map, area).enumerate() {
         let loaded: Vec<Vec<f32>> = rows
@@ -240,6 +258,7 @@ fn make(
         write_atomically(&path, |out| out.write_all(&bytes))?;
         index.shards.insert(shard_name(number), digest(&bytes));
     }
+    index.checksum = index.checksum();
     write_json(&index_path, &index)
 }
 

@@ -148,16 +148,31 @@ impl StagedFolder {
         let fail = |e| IoError::from_system(&self.target, e);
         sync_folder(&self.temporary);
         check_replaceable(&self.target, self.marker)?;
-        if self.target.exists() {
-            // A folder cannot be renamed onto a full one. Killed between these two lines, the
-            // target is missing and the next run makes it again: nothing half-written is seen.
-            fs::remove_dir_all(&self.target).map_err(fail)?;
-        }
+        // A folder cannot be renamed onto a full one. Killed between the two renames, the target is
+        // missing and the next run makes it again: nothing half-written or half-deleted is seen.
+        let old = if self.target.exists() { Some(set_aside(&self.target)?) } else { None };
         fs::rename(&self.temporary, &self.target).map_err(fail)?;
         sync_folder(parent_of(&self.target));
         self.committed = true;
-        Ok(())
+        old.map_or(Ok(()), |old| fs::remove_dir_all(&old).map_err(fail))
     }
+}
+
+/// Renames a folder to what the next writer removes.
+fn set_aside(folder: &Path) -> Result<PathBuf, IoError> {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let aside = parent_of(folder).join(format!("{TEMPORARY_PREFIX}old-{name}"));
+    if aside.exists() {
+        fs::remove_dir_all(&aside).map_err(|e| IoError::from_system(&aside, e))?;
+    }
+    fs::rename(folder, &aside).map_err(|e| IoError::from_system(folder, e))?;
+    Ok(aside)
+}
+
+/// Deletes a folder so that no kill leaves half of it under its name.
+pub fn remove_folder(folder: &Path) -> Result<(), IoError> {
+    let aside = set_aside(folder)?;
+    fs::remove_dir_all(&aside).map_err(|e| IoError::from_system(&aside, e))
 }
 
 fn check_replaceable(target: &Path, marker: &str) -> Result<(), IoError> {

@@ -9,7 +9,7 @@ mod photo;
 mod picture;
 mod state_dict;
 
-pub use atomic::{FolderLock, StagedFolder, write_atomically};
+pub use atomic::{FolderLock, StagedFolder, remove_folder, write_atomically};
 pub use decode::image_size;
 pub use exr_map::{
     MapCompression, read_albedo, read_normals, read_plane, read_rgb, write_albedo, write_normals,

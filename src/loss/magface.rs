@@ -112,7 +112,8 @@ impl MagFaceConfig {
 }
 
 fn l2_norm(tensor: Tensor<2>, dim: usize) -> Tensor<2> {
-    tensor.powi_scalar(2).sum_dim(dim).sqrt()
+    // The root has an infinite derivative at 0.
+    tensor.powi_scalar(2).sum_dim(dim).clamp_min(1e-24).sqrt()
 }
 
 #[cfg(test)]

@@ -14,7 +14,8 @@ pub use weighting::uncertainty_weighted;
 mod finite_difference {
     use burn::tensor::{Device, Tensor, TensorData};
 
-    /// Compares a loss's gradient with central differences at every input value.
+    /// Compares a loss's gradient with central differences at every input value, and with a GPU's
+    /// where there is one.
     ///
     /// The differences are taken in f32, so the step is large and the comparison is relative to
     /// the largest gradient.
@@ -36,6 +37,19 @@ mod finite_difference {
                     .into_scalar::<f32>(),
             )
         };
+        // A GPU's kernels must find the same gradient; tests of the kernels say so if there is none.
+        if let Some(gpu) = crate::gpu::Gpu::open_any().ok().and_then(|gpu| gpu.burn_device().ok()) {
+            let input =
+                Tensor::<2>::from_data(TensorData::new(values.to_vec(), shape), &gpu.autodiff())
+                    .require_grad();
+            let gradients = loss(input.clone()).backward();
+            let there = input.grad(&gradients).unwrap().into_data().try_to_vec::<f32>().unwrap();
+            let largest = analytic.iter().fold(0.0f32, |m, g| m.max(g.abs()));
+            for (index, (cpu, gpu)) in analytic.iter().zip(&there).enumerate() {
+                let error = (cpu - gpu).abs() / largest;
+                assert!(error < 1e-4, "index {index}: {cpu} on the CPU, {gpu} on the GPU");
+            }
+        }
         let largest = analytic.iter().fold(0.0f32, |m, g| m.max(g.abs()));
         assert!(largest > 0.0, "the gradient is zero everywhere");
         for (index, got) in analytic.iter().enumerate() {

@@ -29,8 +29,9 @@ impl TripletConfig {
     pub fn forward(&self, embedding: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
         let [batch, _] = embedding.dims();
         let device = embedding.device();
-        let length = embedding.clone().powi_scalar(2).sum_dim(1).sqrt();
-        let direction = embedding / length.clamp_min(1e-12);
+        // The root has an infinite derivative at 0.
+        let squared = embedding.clone().powi_scalar(2).sum_dim(1).clamp_min(1e-24);
+        let direction = embedding / squared.sqrt();
         let cosine = direction.clone().matmul(direction.transpose());
         // ‖a − b‖² = 2 − 2 cos; the root has an infinite derivative at 0.
         let distance = (cosine.neg() + 1.0).mul_scalar(2.0).clamp_min(1e-8).sqrt();

@@ -152,6 +152,9 @@ fn shown_modalities(
     if let Some(stranger) = wanted.iter().find(|m| !config.modalities.contains(m)) {
         return Err(format!("--modalities: the run was not trained on {}", stranger.name()));
     }
+    if let Some((_, twice)) = wanted.iter().enumerate().find(|(i, m)| wanted[..*i].contains(m)) {
+        return Err(format!("--modalities: {} is given twice", twice.name()));
+    }
     if wanted.len() < config.modalities.len() && config.fusion.modality_dropout == 0.0 {
         return Err("--modalities: the run needs all of its modalities; train with \
              fusion.modality_dropout for a network that serves any of them"

@@ -91,10 +91,11 @@ pub enum StudyError {
     Synth(#[from] SynthError),
     #[error(transparent)]
     Preprocess(#[from] PreprocessError),
-    #[error("variant `{variant}`: {source}")]
-    Train { variant: String, source: Box<TrainRunError> },
-    #[error("variant `{variant}`: {source}")]
-    Evaluate { variant: String, source: Box<EvaluateError> },
+    // Not named `source`: an error chain would print it twice.
+    #[error("variant `{variant}`: {error}")]
+    Train { variant: String, error: Box<TrainRunError> },
+    #[error("variant `{variant}`: {error}")]
+    Evaluate { variant: String, error: Box<EvaluateError> },
     #[error("{0}")]
     Impossible(String),
 }
@@ -168,7 +169,9 @@ struct StudyRow<'a> {
 
 /// Renders, solves, trains and evaluates what is not done yet, and writes the table.
 pub fn study(options: &StudyOptions, emit: EventSink<'_>) -> Result<StudySummary, StudyError> {
-    let StudyOptions { config, out, only, device, .. } = options;
+    let StudyOptions { config, only, device, .. } = options;
+    // Members are paths in the runs' configurations: the same wherever the command is given.
+    let out = &std::path::absolute(&options.out).unwrap_or_else(|_| options.out.clone());
     let configs = variant_configs(config, out).map_err(StudyError::Impossible)?;
     if let Some(stranger) =
         only.iter().find(|name| config.variants.iter().all(|v| v.name != **name))
@@ -205,7 +208,7 @@ pub fn study(options: &StudyOptions, emit: EventSink<'_>) -> Result<StudySummary
             },
             emit,
         )
-        .map_err(|e| StudyError::Train { variant: name.clone(), source: Box::new(e) })?;
+        .map_err(|e| StudyError::Train { variant: name.clone(), error: Box::new(e) })?;
         let first = last.is_none();
         let summary = evaluate(
             &EvaluateOptions {
@@ -226,7 +229,7 @@ pub fn study(options: &StudyOptions, emit: EventSink<'_>) -> Result<StudySummary
             },
             emit,
         )
-        .map_err(|e| StudyError::Evaluate { variant: name.clone(), source: Box::new(e) })?;
+        .map_err(|e| StudyError::Evaluate { variant: name.clone(), error: Box::new(e) })?;
         let evaluation = summary.evaluation;
         let mut results = evaluation.results.clone().into_iter();
         if let Some(result) = results.next() {

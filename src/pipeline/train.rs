@@ -19,9 +19,9 @@ use crate::io::{FolderLock, IoError, remove_file, write_atomically, write_json};
 use crate::model::{ConfidenceInput, MultiTaskNetwork};
 use crate::reconstruct::Compute;
 use crate::train::{
-    Best, EVENT_FILE, EventFile, Losses, Pace, TrainConfig, TrainError, TrainEvent, TrainedOn,
-    Trainer, TrainingData, Validation, embed, load_best, read_train_config, remove_all,
-    stored_side,
+    EVENT_FILE, EventFile, Losses, Pace, TrainConfig, TrainError, TrainEvent, TrainedOn, Trainer,
+    TrainingData, Validation, class_of, embed, has_checkpoint, load_best, load_latest,
+    read_train_config, remove_all, stored_side,
 };
 use burn::module::Module;
 use burn::tensor::Device;
@@ -84,8 +84,8 @@ struct Report<'a> {
     tasks: Vec<TaskReport>,
     epochs: usize,
     steps: u64,
-    /// The state that `evaluate` uses; the last one where nobody was for validation.
-    best: Option<Best>,
+    /// The state that `evaluate` uses, and its AUC; the last one where nobody was for validation.
+    best: Option<(usize, f64)>,
     /// Of the last epoch.
     losses: Option<Losses>,
     validation: Option<Validation>,
@@ -135,19 +135,30 @@ pub fn train(options: &TrainOptions, emit: EventSink<'_>) -> Result<(), TrainRun
     let collection = Collection::read(data)?;
     let split = Split::new(&config.split, &collection.people()).map_err(TrainError::Impossible)?;
     let (device, device_name) = learning_device(&options.device, emit)?;
-    let members = load_members(config, &split, &device)?;
     let _lock = FolderLock::acquire(out)?;
-    prepare_run(options, &split)?;
 
+    // Everything that can be wrong is found out before the run folder is touched.
     let run = RunFiles::new(out);
     let warn = |text: String| run.take(&TrainEvent::Warning { text }, emit);
+    let goes_on = !options.fresh && has_checkpoint(out);
+    let members = if goes_on { Vec::new() } else { load_members(config, &split, &device, &warn)? };
     let source = Arc::new(sample_source(config, &collection, options.packs.as_deref(), &warn)?);
     let training = TrainingData::new(config, &collection, &split, source.clone())?;
+    training.check(config)?;
+    for capture in collection.captures() {
+        for task in &config.tasks {
+            class_of(task, capture.row).map_err(TrainError::from)?;
+        }
+    }
+    let trained_on = TrainedOn::new(config, &split);
+    if goes_on && options.accept_changes {
+        load_latest(out, &trained_on, &device).map_err(TrainError::from)?;
+    }
+    prepare_run(options, &split, goes_on)?;
     let class_counts: Vec<Vec<usize>> = (0..config.tasks.len())
         .map(|task| training.class_counts(task, config.tasks[task].classes.len()))
         .collect();
     let captures = training.captures();
-    let trained_on = TrainedOn::new(config, &split);
     let on_event = |event: TrainEvent| run.take(&event, emit);
     let mut trainer = Trainer::new(
         config.clone(),
@@ -203,7 +214,7 @@ pub fn train(options: &TrainOptions, emit: EventSink<'_>) -> Result<(), TrainRun
         tasks: class_counts.iter().enumerate().map(task_report).collect(),
         epochs: config.optimizer.epochs,
         steps: finished.step,
-        best: trainer.best(),
+        best: trainer.best().map(|best| (best.epoch, best.score)),
         losses: finished.losses,
         validation: finished.validation,
         pace: finished.pace,
@@ -222,6 +233,7 @@ fn load_members(
     config: &TrainConfig,
     split: &Split,
     device: &Device,
+    warn: &dyn Fn(String),
 ) -> Result<Vec<MultiTaskNetwork>, TrainRunError> {
     let wanted = config.network(config.identities(split.people(Part::Train).count())).single();
     config
@@ -247,8 +259,9 @@ fn load_members(
             if trained_on.network.single() != wanted {
                 return Err(fail("has another architecture or other tasks than this run".into()));
             }
-            let network = load_best(run, &trained_on, device).map_err(TrainError::from)?.network;
-            Ok(network.valid())
+            let checkpoint = load_best(run, &trained_on, device).map_err(TrainError::from)?;
+            checkpoint.warnings.into_iter().for_each(warn);
+            Ok(checkpoint.network.valid())
         })
         .collect()
 }
@@ -393,7 +406,7 @@ fn epoch_scalars(
 }
 
 /// Writes configuration and split, or checks that they are the ones the run was begun with.
-fn prepare_run(options: &TrainOptions, split: &Split) -> Result<(), TrainRunError> {
+fn prepare_run(options: &TrainOptions, split: &Split, goes_on: bool) -> Result<(), TrainRunError> {
     let run = &options.out;
     let config_path = run.join(CONFIG_FILE);
     let split_path = run.join(SPLIT_FILE);
@@ -406,14 +419,14 @@ fn prepare_run(options: &TrainOptions, split: &Split) -> Result<(), TrainRunErro
     } else if config_path.exists() && !split_path.exists() {
         return Err(TrainRunError::Foreign(config_path));
     }
-    if config_path.exists() && !options.accept_changes {
+    if goes_on && config_path.exists() && !options.accept_changes {
         let begun: TrainConfig = read_toml(&config_path)?;
         if begun != options.config {
             let difference = differences(&begun, &options.config);
             return Err(TrainRunError::ConfigChanged { run: run.clone(), difference });
         }
     }
-    if split_path.exists() {
+    if goes_on && split_path.exists() {
         let begun = Split::read(&split_path)?;
         if begun != *split {
             let difference = split_difference(&begun, split);

@@ -85,7 +85,13 @@ pub fn import_weights(options: &ImportOptions) -> Result<KeyReport, WeightsError
         ));
     }
     let (loaded, report) = load_original(network.init(&Device::flex()), &network.tasks, &tensors);
-    if !report.is_complete() {
+    // The study's network carries a classifier that it never uses; where emotion takes another's
+    // attention, its own is not used either.
+    let unused = |name: &String| {
+        name.starts_with("backbone.fc.")
+            || (options.shared_emotion && name.starts_with("backbone.emotion_fsm."))
+    };
+    if !report.is_complete() || !report.unexpected.iter().all(unused) {
         return Err(WeightsError::Incomplete { file: file.clone(), report });
     }
     let _lock = FolderLock::acquire(out)?;

@@ -8,7 +8,7 @@
 use super::TrainConfig;
 use super::trainer::LossSums;
 use crate::dataset::{Part, Split};
-use crate::io::{IoError, StagedFolder, write_atomically};
+use crate::io::{IoError, StagedFolder, remove_folder, write_atomically};
 use crate::model::{MultiTaskNetwork, NetworkConfig};
 use burn::module::Module;
 use burn::optim::ModuleOptimizer;
@@ -37,6 +37,11 @@ pub enum CheckpointError {
     OtherArchitecture { path: PathBuf, difference: String },
     #[error("{path}: the checkpoint was trained on other people or another modality than this run says; give --fresh to train again", path = .0.display())]
     OtherRun(PathBuf),
+    #[error(
+        "the weights are no longer finite and were not saved; lower optimizer.learning_rate and run \
+         the command again, which goes on from the last checkpoint"
+    )]
+    NotFinite,
     #[error("{path}: holds no checkpoint; run `lumiface train` first", path = .0.display())]
     Missing(PathBuf),
 }
@@ -66,6 +71,8 @@ pub(super) struct Progress {
     /// Losses of the steps since the last whole epoch.
     pub sums: LossSums,
     pub best: Option<Best>,
+    /// Of the training captures and their classes, in order.
+    pub data: String,
 }
 
 /// The state that did best on the people for validation.
@@ -128,7 +135,7 @@ impl Checkpoint {
     }
 }
 
-fn hash(bytes: &[u8]) -> String {
+pub(super) fn hash(bytes: &[u8]) -> String {
     format!("{:x}", Sha256::digest(bytes))
 }
 
@@ -149,7 +156,7 @@ pub(super) fn save(
     let state = optimizer.into_bytes().map_err(|e| IoError::unsuitable(&folder, e.to_string()))?;
     write(&folder, trained_on, network, &state, progress)?;
     for old in folders(run).iter().rev().skip(KEPT) {
-        std::fs::remove_dir_all(old).map_err(|e| IoError::from_system(old, e))?;
+        remove_folder(old)?;
     }
     Ok(folder)
 }
@@ -181,6 +188,11 @@ fn write(
     network.valid().save_into(&mut store).map_err(|e| unwritable(e.to_string()))?;
     let weights = store.get_bytes().map_err(|e| unwritable(e.to_string()))?;
 
+    // A loss can be finite where the gradient was not.
+    if !all_finite(&weights) {
+        return Err(CheckpointError::NotFinite);
+    }
+
     let staged = StagedFolder::create(folder, RECORD)?;
     let mut files = BTreeMap::new();
     for (name, bytes) in [(WEIGHTS, &weights[..]), (OPTIMIZER, optimizer_state)] {
@@ -200,11 +212,24 @@ fn write(
     Ok(())
 }
 
+fn all_finite(weights: &[u8]) -> bool {
+    let Ok(tensors) = safetensors::SafeTensors::deserialize(weights) else { return false };
+    let finite = |bytes: &[u8]| {
+        bytes.as_chunks::<4>().0.iter().all(|&value| f32::from_le_bytes(value).is_finite())
+    };
+    tensors.iter().all(|(_, tensor)| finite(tensor.data()))
+}
+
+/// Whether a run has a checkpoint, whole or not.
+pub fn has_checkpoint(run: &Path) -> bool {
+    !folders(run).is_empty() || run.join(CHECKPOINT_FOLDER).join(BEST).exists()
+}
+
 /// Deletes the checkpoints of a run, and nothing else.
 pub fn remove_all(run: &Path) -> Result<(), IoError> {
     let best = run.join(CHECKPOINT_FOLDER).join(BEST);
     for folder in folders(run).into_iter().chain(best.exists().then_some(best)) {
-        std::fs::remove_dir_all(&folder).map_err(|e| IoError::from_system(&folder, e))?;
+        remove_folder(&folder)?;
     }
     Ok(())
 }

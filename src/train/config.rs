@@ -326,6 +326,14 @@ impl TrainConfig {
                  sampler.captures_per_person 2 or more"
                 .into());
         }
+        let k = self.sampler.captures_per_person;
+        if self.identity.loss == IdentityLoss::Triplet && optimizer.batch_size < 2 * k {
+            return Err(format!(
+                "the triplet loss needs two people or more in a batch; optimizer.batch_size {} holds \
+                 one of {k} captures",
+                optimizer.batch_size
+            ));
+        }
         for undersample in &self.sampler.undersample {
             in_range("a sampler.undersample's ratio", undersample.ratio, 1.0, 1e9)?;
             if !self.tasks.iter().any(|task| task.name == undersample.task) {

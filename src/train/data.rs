@@ -1,7 +1,10 @@
 //! Training captures and the batches that are made of them, ahead of the network.
 
+use super::checkpoint::hash;
 use super::{TrainConfig, TrainError, class_of};
-use crate::dataset::{CaptureRef, Collection, Item, Part, SampleSource, Split, View, random_view};
+use crate::dataset::{
+    CaptureRef, Collection, Item, Part, SampleSource, Sampler, Split, View, random_view,
+};
 use crate::model::{INPUT_CHANNELS, NetworkInput};
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
@@ -60,6 +63,21 @@ impl TrainingData {
         self.captures.len()
     }
 
+    /// Whether batches can be made as a configuration wants them.
+    ///
+    /// # Errors
+    /// Batches that cannot be filled or divided.
+    pub fn check(&self, config: &TrainConfig) -> Result<(), TrainError> {
+        self.sampler(config).map(drop)
+    }
+
+    pub(super) fn sampler(&self, config: &TrainConfig) -> Result<Sampler, TrainError> {
+        let tasks: Vec<&str> = config.tasks.iter().map(|task| task.name.as_str()).collect();
+        let (batch, seed) = (config.optimizer.batch_size, config.seed);
+        Sampler::new(&config.sampler, self.items(), &tasks, batch, seed)
+            .map_err(TrainError::Impossible)
+    }
+
     /// Captures of each class of a task.
     pub fn class_counts(&self, task: usize, classes: usize) -> Vec<usize> {
         let mut counts = vec![0; classes];
@@ -76,7 +94,13 @@ impl TrainingData {
         counts
     }
 
-    pub(super) fn items(&self) -> Vec<Item> {
+    /// Of the captures and their classes, in order: what the order of batches hangs on.
+    pub(super) fn digest(&self) -> String {
+        let of = |c: &TrainingCapture| format!("{} {} {:?}\n", c.name, c.person, c.classes);
+        hash(self.captures.iter().map(of).collect::<String>().as_bytes())
+    }
+
+    fn items(&self) -> Vec<Item> {
         let item = |c: &TrainingCapture| Item { person: c.person, classes: c.classes.clone() };
         self.captures.iter().map(item).collect()
     }

@@ -25,6 +25,8 @@ use std::time::{Duration, Instant};
 
 /// Batches that wait ready-made.
 const READY: usize = 3;
+/// A loss that nothing comes back from; the sum of all losses begins below a few hundred.
+const EXPLODED: f32 = 1e6;
 
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
@@ -36,6 +38,8 @@ pub enum TrainError {
     Label(#[from] LabelError),
     #[error("{0}")]
     Impossible(String),
+    #[error("{run}: was begun with other captures or labels, so it cannot go on; restore the maps, or give --fresh to start over", run = .0.display())]
+    DataChanged(PathBuf),
     #[error(
         "the loss is {loss} in epoch {epoch}, at {captures}; lower optimizer.learning_rate or remove these captures"
     )]
@@ -148,10 +152,7 @@ impl Trainer {
         emit: &dyn Fn(TrainEvent),
     ) -> Result<Self, TrainError> {
         let warn = |text: String| emit(TrainEvent::Warning { text });
-        let tasks: Vec<&str> = config.tasks.iter().map(|task| task.name.as_str()).collect();
-        let (batch, seed) = (config.optimizer.batch_size, config.seed);
-        let sampler = Sampler::new(&config.sampler, data.items(), &tasks, batch, seed)
-            .map_err(TrainError::Impossible)?;
+        let sampler = data.sampler(&config)?;
         for text in doubts(&config, &data, &sampler) {
             warn(text);
         }
@@ -169,6 +170,9 @@ impl Trainer {
                         run.display()
                     ))
                 })?;
+                if checkpoint.progress.data != data.digest() {
+                    return Err(TrainError::DataChanged(run.to_path_buf()));
+                }
                 (checkpoint.network, checkpoint.progress)
             }
             Err(CheckpointError::Missing(_)) => {
@@ -179,7 +183,7 @@ impl Trainer {
                 } else {
                     network.with_streams(members.into_iter().map(Module::train).collect())
                 };
-                (network, Progress::default())
+                (network, Progress { data: data.digest(), ..Progress::default() })
             }
             Err(error) => return Err(error.into()),
         };
@@ -347,9 +351,9 @@ impl Trainer {
         .try_to_vec::<f32>()
         .unwrap_or_default();
         let loss = values.first().copied().unwrap_or(f32::NAN);
-        if !loss.is_finite() {
+        if loss.is_nan() || loss.abs() >= EXPLODED {
             let name = |&position: &usize| self.data.captures[position].name.as_str();
-            let names: Vec<_> = batch.positions.iter().take(8).map(name).collect();
+            let names: Vec<_> = batch.positions.iter().map(name).collect();
             return Err(TrainError::Diverged {
                 loss,
                 epoch: self.progress.epoch + 1,
