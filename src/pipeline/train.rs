@@ -20,7 +20,7 @@ use crate::model::{ConfidenceInput, MultiTaskNetwork};
 use crate::reconstruct::Compute;
 use crate::train::{
     EVENT_FILE, EventFile, Losses, Pace, TrainConfig, TrainError, TrainEvent, TrainedOn, Trainer,
-    TrainingData, Validation, class_of, embed, has_checkpoint, load_best, load_latest,
+    TrainingData, Validation, class_of, embed, has_best, has_checkpoint, load_best, load_latest,
     read_train_config, remove_all, stored_side,
 };
 use burn::module::Module;
@@ -154,7 +154,9 @@ pub fn train(options: &TrainOptions, emit: EventSink<'_>) -> Result<(), TrainRun
     if goes_on && options.accept_changes {
         load_latest(out, &trained_on, &device).map_err(TrainError::from)?;
     }
-    prepare_run(options, &split, goes_on)?;
+    // A best state without a checkpoint is of a run that was killed early, or imported: training
+    // begins anew, but under another configuration it would replace what is not its own.
+    prepare_run(options, &split, goes_on || (!options.fresh && has_best(out)))?;
     let class_counts: Vec<Vec<usize>> = (0..config.tasks.len())
         .map(|task| training.class_counts(task, config.tasks[task].classes.len()))
         .collect();
@@ -406,7 +408,11 @@ fn epoch_scalars(
 }
 
 /// Writes configuration and split, or checks that they are the ones the run was begun with.
-fn prepare_run(options: &TrainOptions, split: &Split, goes_on: bool) -> Result<(), TrainRunError> {
+fn prepare_run(
+    options: &TrainOptions,
+    split: &Split,
+    begun_before: bool,
+) -> Result<(), TrainRunError> {
     let run = &options.out;
     let config_path = run.join(CONFIG_FILE);
     let split_path = run.join(SPLIT_FILE);
@@ -419,14 +425,14 @@ fn prepare_run(options: &TrainOptions, split: &Split, goes_on: bool) -> Result<(
     } else if config_path.exists() && !split_path.exists() {
         return Err(TrainRunError::Foreign(config_path));
     }
-    if goes_on && config_path.exists() && !options.accept_changes {
+    if begun_before && config_path.exists() && !options.accept_changes {
         let begun: TrainConfig = read_toml(&config_path)?;
         if begun != options.config {
             let difference = differences(&begun, &options.config);
             return Err(TrainRunError::ConfigChanged { run: run.clone(), difference });
         }
     }
-    if goes_on && split_path.exists() {
+    if begun_before && split_path.exists() {
         let begun = Split::read(&split_path)?;
         if begun != *split {
             let difference = split_difference(&begun, split);

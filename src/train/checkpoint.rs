@@ -220,9 +220,14 @@ fn all_finite(weights: &[u8]) -> bool {
     tensors.iter().all(|(_, tensor)| finite(tensor.data()))
 }
 
-/// Whether a run has a checkpoint, whole or not.
+/// Whether a run has a checkpoint that training goes on from, whole or not.
 pub fn has_checkpoint(run: &Path) -> bool {
-    !folders(run).is_empty() || run.join(CHECKPOINT_FOLDER).join(BEST).exists()
+    !folders(run).is_empty()
+}
+
+/// Whether a run has a best state: of its own training, or imported.
+pub fn has_best(run: &Path) -> bool {
+    run.join(CHECKPOINT_FOLDER).join(BEST).exists()
 }
 
 /// Deletes the checkpoints of a run, and nothing else.

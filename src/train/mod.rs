@@ -13,7 +13,7 @@ mod tensorboard;
 mod trainer;
 
 pub use checkpoint::{
-    Best, Checkpoint, CheckpointError, TrainedOn, has_checkpoint, load_best, load_latest,
+    Best, Checkpoint, CheckpointError, TrainedOn, has_best, has_checkpoint, load_best, load_latest,
     remove_all, save_best,
 };
 pub use config::{

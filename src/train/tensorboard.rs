@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Seven fields are encoded by hand: the crates for this had their last release in 2024 or before,
-//! bring protobuf libraries, and cannot go on with a file.
+//! and bring protobuf libraries.
 
 use crate::io::{IoError, read_regular_file, write_atomically};
 use std::fs::File;
