@@ -85,17 +85,13 @@ impl Workshop {
     }
 
     fn evaluate(&self, run: &str) -> std::process::Output {
-        lumiface(&leak(&[
-            "evaluate",
-            &self.text(run),
-            "--data",
-            &self.text("maps"),
-            "--device",
-            "cpu",
-            "--baseline",
-            "raw,albedo,normals",
-            "--json",
-        ]))
+        self.evaluate_with(run, &["--baseline", "raw,albedo,normals"])
+    }
+
+    fn evaluate_with(&self, run: &str, more: &[&str]) -> std::process::Output {
+        let (run, maps) = (self.text(run), self.text("maps"));
+        let all = ["evaluate", &run, "--data", &maps, "--device", "cpu", "--json"];
+        lumiface(&[&all, more].concat())
     }
 
     fn train(&self, run: &str) -> std::process::Output {
@@ -258,8 +254,20 @@ fn another_configuration_or_architecture_is_refused() {
     let resolved = fs::read_to_string(workshop.path("run/config.toml")).unwrap();
     assert!(resolved.contains("learning_rate = 0.002"), "{resolved}");
 
+    // What the weights cannot follow is refused even so, and the run left as it is.
     let resolved = workshop.path("run/config.toml");
     let text = fs::read_to_string(&resolved).unwrap();
+    for (change, to, said) in [
+        ("width = 8", "width = 16", "width 8 instead of 16"),
+        ("\"blankstare\", \"positive\"", "\"positive\", \"blankstare\"", "other classes"),
+    ] {
+        fs::write(workshop.path("config.toml"), CONFIG.replace(change, to)).unwrap();
+        let output = lumiface(&accepted);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains(said), "{}", stderr(&output));
+        assert_eq!(fs::read_to_string(&resolved).unwrap(), text);
+    }
+
     fs::write(&resolved, text.replace("width = 8", "width = 16")).unwrap();
     let output = workshop.evaluate("run");
     assert_eq!(output.status.code(), Some(1));
@@ -373,19 +381,7 @@ fn one_network_serves_any_subset_of_its_modalities() {
     fs::write(workshop.path("config.toml"), format!("{text}{fusion}")).unwrap();
     let output = workshop.train("run");
     assert!(output.status.success(), "{}", stderr(&output));
-    let evaluate = |modalities: &str| {
-        lumiface(&leak(&[
-            "evaluate",
-            &workshop.text("run"),
-            "--data",
-            &workshop.text("maps"),
-            "--device",
-            "cpu",
-            "--json",
-            "--modalities",
-            modalities,
-        ]))
-    };
+    let evaluate = |shown: &str| workshop.evaluate_with("run", &["--modalities", shown]);
     let auc = |modalities: &str| {
         let output = evaluate(modalities);
         assert!(output.status.success(), "{}", stderr(&output));
@@ -412,6 +408,20 @@ fn a_damaged_pack_is_made_anew_and_gone_maps_are_named() {
         assert!(stderr(&output).contains("made anew"), "{}", stderr(&output));
         assert!(fs::read(&shard).unwrap() == whole);
     }
+    let index = workshop.path("maps/packs/albedo-40/pack.json");
+    let text = fs::read_to_string(&index).unwrap();
+    for damaged in [text.replacen("\"side\": 40", "\"side\": 41", 1), text[..99].to_string()] {
+        fs::write(&index, damaged).unwrap();
+        let output = workshop.evaluate("run");
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert!(stderr(&output).contains("pack.json"), "{}", stderr(&output));
+        assert!(fs::read_to_string(&index).unwrap() == text);
+    }
+    // Another place for packs leaves the folder of maps alone.
+    fs::remove_dir_all(workshop.path("maps/packs")).unwrap();
+    let output = workshop.evaluate_with("run", &["--packs", &workshop.text("packs")]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(!workshop.path("maps/packs").exists() && workshop.path("packs").exists());
     // Maps that changed are packed anew without a word, maps that are gone are named.
     let manifest = fs::read_to_string(workshop.path("maps/manifest.csv")).unwrap();
     let first = manifest.lines().nth(1).unwrap();
@@ -479,6 +489,131 @@ fn weights_go_out_and_come_back_under_the_originals_names() {
 }
 
 #[test]
+fn weights_of_another_head_are_no_checkpoint_of_the_original() {
+    let workshop = Workshop::new(true);
+    assert!(workshop.train("run").status.success());
+    let file = workshop.text("w.safetensors");
+    let output = lumiface(&["weights", "export", &workshop.text("run"), "--out", &file]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let imported = workshop.text("imported");
+    let import = ["weights", "import", &file, "--modality", "albedo", "--out", &imported];
+    let output = lumiface(&import);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("no checkpoint of this network"), "{}", stderr(&output));
+    assert!(!workshop.path("imported").exists());
+}
+
+#[test]
+fn a_loss_that_explodes_stops_with_the_names_of_the_batch() {
+    let workshop = Workshop::new(true);
+    let config = CONFIG.replace("[augment]", "[identity]\nweight = 1e6\n\n[augment]");
+    fs::write(workshop.path("config.toml"), config).unwrap();
+    let output = workshop.train("run");
+    assert_eq!(output.status.code(), Some(1));
+    let message = stderr(&output);
+    assert!(
+        message.contains("the loss is") && message.contains("optimizer.learning_rate"),
+        "{message}"
+    );
+    let manifest = fs::read_to_string(workshop.path("maps/manifest.csv")).unwrap();
+    let named = manifest.lines().skip(1).filter(|line| {
+        let mut fields = line.split(',');
+        let name = format!("{}/{}", fields.next().unwrap(), fields.next().unwrap());
+        message.contains(&name)
+    });
+    assert_eq!(named.count(), 6, "{message}");
+}
+
+#[test]
+fn a_finished_run_that_lost_its_report_or_best_state_says_so() {
+    let workshop = Workshop::new(true);
+    let config = CONFIG.replace("gallery_count = 2", "gallery_count = 1\nvalidation_count = 2");
+    fs::write(workshop.path("config.toml"), config).unwrap();
+    assert!(workshop.train("run").status.success());
+    let report = || -> serde_json::Value {
+        serde_json::from_slice(&fs::read(workshop.path("run/report.json")).unwrap()).unwrap()
+    };
+    let first = report();
+    fs::remove_file(workshop.path("run/report.json")).unwrap();
+    assert!(workshop.train("run").status.success());
+    for key in ["losses", "validation", "best", "steps", "tasks"] {
+        assert!(!first[key].is_null());
+        assert_eq!(report()[key], first[key], "{key}");
+    }
+    fs::remove_dir_all(workshop.path("run/checkpoints/best")).unwrap();
+    let output = workshop.train("run");
+    assert!(output.status.success());
+    assert!(stderr(&output).contains("did best"), "{}", stderr(&output));
+}
+
+#[test]
+fn balanced_batches_thinned_classes_and_learned_weights_train() {
+    let workshop = Workshop::new(true);
+    let sampler = "[sampler]\ncaptures_per_person = 2\nmax_captures_per_person = 3\n\
+                   undersample = [{ task = \"emotion\", ratio = 2.0 }]\n";
+    let triplet = format!("{sampler}[identity]\nloss = \"triplet\"\n");
+    let learned = format!("loss_weights = \"learned\"\n{sampler}[identity.magface]\nscale = 16\n");
+    for (run, head) in [("triplet", triplet), ("learned", learned)] {
+        let config = CONFIG.replacen("[split]", &format!("{head}[split]"), 1);
+        let config = config.replace("\"*\"]", "\"*\"]\nbalanced = true");
+        let config = config
+            .replace("epochs = 8", "epochs = 30")
+            .replace("mirror = true", "min_crop = 0.95\npatch_noise = 0.0");
+        fs::write(workshop.path("config.toml"), config).unwrap();
+        let output = workshop.train(run);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let losses = fs::read_to_string(workshop.path(run).join("metrics.jsonl")).unwrap();
+        let identity = |line: &str| -> f64 {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            line["losses"]["identity"].as_f64().unwrap()
+        };
+        let identity: Vec<f64> = losses.lines().map(identity).collect();
+        let first: f64 = identity[..5].iter().sum();
+        let last: f64 = identity[25..].iter().sum();
+        assert!(last < first, "{run}: identity loss {identity:?}");
+    }
+}
+
+#[test]
+fn a_study_killed_again_and_again_ends_with_the_same_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+    let study = r#"
+        [captures]
+        people = 6
+        sessions = 3
+        size = 48
+        [train]
+        input_side = 32
+        network.width = 8
+        split.gallery_count = 2
+        optimizer.epochs = 2
+        optimizer.batch_size = 4
+        [[variants]]
+        name = "albedo"
+        modalities = ["albedo"]
+        [[variants]]
+        name = "depth"
+        modalities = ["depth"]
+        [[variants]]
+        name = "both"
+        modalities = ["albedo", "depth"]
+        members = ["albedo", "depth"]
+    "#;
+    fs::write(path("study.toml"), study).unwrap();
+    let arguments =
+        |out: &str| leak(&["study", &path("study.toml"), "--device", "cpu", "--out", &path(out)]);
+    let output = lumiface(&arguments("unbroken"));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let kills = run_with_kills(&arguments("broken"), Duration::from_millis(100));
+    assert!(kills > 0, "the command was never interrupted");
+    let read = |name: &str| fs::read_to_string(path(name)).unwrap();
+    assert_eq!(read("unbroken/study.md"), read("broken/study.md"));
+    assert_eq!(read("unbroken/study.json"), read("broken/study.json"));
+    assert!(read("unbroken/study.md").contains("| both  "), "{}", read("unbroken/study.md"));
+}
+
+#[test]
 fn thirty_two_captures_are_learned_by_heart() {
     let workshop = Workshop::new(false);
     support::synthesise(&workshop.path("more"), [8, 4], "64x64", 3);
@@ -519,17 +654,7 @@ fn thirty_two_captures_are_learned_by_heart() {
     fs::write(workshop.path("config.toml"), config).unwrap();
     let output = workshop.train("run");
     assert!(output.status.success(), "{}", stderr(&output));
-    let output = lumiface(&leak(&[
-        "evaluate",
-        &workshop.text("run"),
-        "--data",
-        &maps,
-        "--split",
-        "train",
-        "--device",
-        "cpu",
-        "--json",
-    ]));
+    let output = workshop.evaluate_with("run", &["--split", "train"]);
     assert!(output.status.success(), "{}", stderr(&output));
     let result: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
     let model = &result["results"][0];

@@ -2,7 +2,7 @@
 
 use super::pack::default_packs;
 use super::{Manifest, ManifestRow, Modality, Pack, Sample, SampleMap};
-use crate::io::IoError;
+use crate::io::{IoError, sha256_hex};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -138,6 +138,6 @@ pub fn lit_image_of(name: &str) -> usize {
 fn folder_name(root: &Path) -> String {
     let whole = root.canonicalize().unwrap_or_else(|_| root.to_path_buf());
     let name = whole.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let digest = format!("{:x}", Sha256::digest(whole.to_string_lossy().as_bytes()));
+    let digest = sha256_hex(whole.to_string_lossy().as_bytes());
     format!("{name}-{}", &digest[..8])
 }

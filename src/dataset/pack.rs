@@ -12,11 +12,10 @@
 
 use super::sample::load_map;
 use super::{Manifest, ManifestRow, SampleMap};
-use crate::io::{FolderLock, IoError, write_atomically, write_json};
+use crate::io::{FolderLock, IoError, sha256_hex, write_atomically, write_json};
 use memmap2::Mmap;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -56,7 +55,7 @@ struct Index {
 impl Index {
     fn checksum(&self) -> String {
         let body = (self.format, &self.sources, self.side, &self.captures, &self.shards);
-        digest(format!("{body:?}").as_bytes())
+        sha256_hex(format!("{body:?}").as_bytes())
     }
 }
 
@@ -77,10 +76,6 @@ struct Shard {
 
 fn shard_name(number: usize) -> String {
     format!("shard-{number:04}.safetensors")
-}
-
-fn digest(bytes: &[u8]) -> String {
-    format!("{:x}", Sha256::digest(bytes))
 }
 
 impl Pack {
@@ -143,7 +138,7 @@ impl Pack {
                 // SAFETY: the file is ours and is only ever replaced by a rename, which leaves this
                 // mapping what it is; whoever cuts it by hand meets the same fate as with any mapping.
                 let bytes = unsafe { Mmap::map(&file) }.map_err(|e| fail(e.to_string()))?;
-                if digest(&bytes) != *wanted {
+                if sha256_hex(&bytes) != *wanted {
                     return Err(fail("the packed maps were cut or changed".into()));
                 }
                 let tensors = safetensors::SafeTensors::deserialize(&bytes)
@@ -193,7 +188,7 @@ fn sources_digest(manifest: &Manifest, map: SampleMap) -> Result<String, IoError
             Ok(text)
         })
         .collect::<Result<_, IoError>>()?;
-    Ok(digest(states.join("\n\n").as_bytes()))
+    Ok(sha256_hex(states.join("\n\n").as_bytes()))
 }
 
 /// Waits while another process packs.
@@ -256,7 +251,7 @@ fn make(
         .map_err(unwritable)?;
         let bytes = safetensors::serialize([(TENSOR, view)], None).map_err(unwritable)?;
         write_atomically(&path, |out| out.write_all(&bytes))?;
-        index.shards.insert(shard_name(number), digest(&bytes));
+        index.shards.insert(shard_name(number), sha256_hex(&bytes));
     }
     index.checksum = index.checksum();
     write_json(&index_path, &index)

@@ -120,15 +120,24 @@ impl Sampler {
     /// The batches of an epoch: positions of captures. What does not fill a batch is left to the
     /// next epoch's order, for batch statistics of a few would do more harm than they do good.
     pub fn epoch(&self, epoch: usize) -> Vec<Vec<usize>> {
-        let seed = self.seed ^ ((epoch as u64 + 1) << 32);
-        let mut random = Pcg64::seed_from_u64(seed);
-        let mut order: Vec<usize> = (0..self.items.len()).collect();
-        order.shuffle(&mut random);
-        let order = self.thinned(order);
+        let (order, mut random) = self.order(epoch);
         if self.captures_per_person == 0 {
             return order.chunks_exact(self.batch_size).map(<[usize]>::to_vec).collect();
         }
         self.balanced(&order, &mut random)
+    }
+
+    /// The captures that an epoch draws from, thinned as the configuration wants it.
+    pub fn drawn(&self, epoch: usize) -> Vec<usize> {
+        self.order(epoch).0
+    }
+
+    fn order(&self, epoch: usize) -> (Vec<usize>, Pcg64) {
+        let seed = self.seed ^ ((epoch as u64 + 1) << 32);
+        let mut random = Pcg64::seed_from_u64(seed);
+        let mut order: Vec<usize> = (0..self.items.len()).collect();
+        order.shuffle(&mut random);
+        (self.thinned(order), random)
     }
 
     /// The order without what is too much of one person or class; who comes first stays.

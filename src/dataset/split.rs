@@ -80,10 +80,16 @@ impl Split {
                 if !people.contains(id.as_str()) {
                     return Err(format!("split.{key} names `{id}`, who is not in the manifest"));
                 }
-                if parts.insert(id.clone(), part).is_some_and(|other| other != part) {
-                    return Err(format!(
-                        "`{id}` is in split.gallery_people and in split.validation_people"
-                    ));
+                match parts.insert(id.clone(), part) {
+                    Some(other) if other == part => {
+                        return Err(format!("split.{key} names `{id}` twice"));
+                    }
+                    Some(_) => {
+                        return Err(format!(
+                            "`{id}` is in split.gallery_people and in split.validation_people"
+                        ));
+                    }
+                    None => {}
                 }
             }
         }
@@ -107,8 +113,8 @@ impl Split {
         }
         let validation = parts.values().filter(|part| **part == Part::Validation).count();
         if validation == 1 {
-            return Err("one person alone is nobody to be told apart from; give \
-                 split.validation_count 2 or more, or 0"
+            return Err("one person alone is nobody to be told apart from; let \
+                 split.validation_people or split.validation_count be two or more, or nobody"
                 .into());
         }
         for id in people {
@@ -204,6 +210,9 @@ mod tests {
             ..Default::default()
         });
         assert!(message.contains("`p2` is in"), "{message}");
+        let message =
+            of(SplitConfig { gallery_people: names(&["p1", "p1"]), ..Default::default() });
+        assert!(message.contains("`p1` twice"), "{message}");
         let message = of(SplitConfig { gallery_count: 9, ..Default::default() });
         assert!(message.contains("1 of 10"), "{message}");
         let message = of(SplitConfig { validation_count: 1, ..Default::default() });

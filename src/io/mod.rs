@@ -3,6 +3,7 @@
 mod atomic;
 mod decode;
 mod exr_map;
+mod hash;
 mod mesh;
 mod normal_image;
 mod photo;
@@ -15,6 +16,7 @@ pub use exr_map::{
     MapCompression, read_albedo, read_normals, read_plane, read_rgb, write_albedo, write_normals,
     write_plane, write_rgb,
 };
+pub use hash::sha256_hex;
 pub use mesh::{Mesh, orthographic_positions, perspective_positions, write_mesh};
 pub use normal_image::{YAxis, read_camera, read_normal_image};
 pub(crate) use photo::srgb_encoded;

@@ -5,34 +5,17 @@ use super::{
     PreprocessOptions, SynthError, SynthOptions, TrainOptions, TrainRunError, evaluate, preprocess,
     synth, train,
 };
-use crate::capture::{Layout, LayoutOptions};
 use crate::dataset::{Manifest, Part, files};
 use crate::eval::Enrolment;
 use crate::gpu::DeviceRequest;
-use crate::io::{FolderLock, IoError, MapCompression, read_picture, write_atomically};
-use crate::maps::Size;
-use crate::reconstruct::ReconstructOptions;
+use crate::io::{FolderLock, IoError, read_picture, write_atomically};
 use crate::report::stacked;
-use crate::synth::population::Attendance;
-use crate::synth::rig::Preset;
 use crate::synth::{SET_FILE, SynthSet};
 use crate::train::resolve_train_config;
 use std::path::{Path, PathBuf};
 
 /// Enough people to hold some back, small enough for minutes on two cores.
-const SET: SynthSet = SynthSet {
-    preset: Preset::PhotofaceTwin,
-    people: 60,
-    attendance: Attendance::Each(6),
-    lamps: 4,
-    zenith_deg: None,
-    size: Size { height: 128, width: 128 },
-    inter_reflection: false,
-    seed: 7,
-    faces: None,
-    truth: false,
-    attacks: Vec::new(),
-};
+const SET: SynthSet = SynthSet::photoface_twin(60, 6, 128, 7);
 const CONFIG: &str = include_str!("../../configs/demo.toml");
 const README: &str = include_str!("demo_readme.txt");
 /// People on the overview of maps.
@@ -87,20 +70,7 @@ pub fn demo(
     synth(&SynthOptions { set: SET, faces: None, device: on_cpu, out: captures.clone() }, emit)?;
 
     stage("2/4 preprocess: normals, albedo and depth");
-    let made = preprocess(
-        &PreprocessOptions {
-            root: captures.clone(),
-            layout: Layout::Photoface,
-            layout_options: LayoutOptions::default(),
-            reconstruct: ReconstructOptions::default(),
-            compression: MapCompression::None,
-            relit: 0,
-            out: maps.clone(),
-            device: device.clone(),
-            force: false,
-        },
-        emit,
-    )?;
+    let made = preprocess(&PreprocessOptions::of_photoface(captures, &maps, device), emit)?;
     let overview = out.join("maps.png");
     write_overview(&maps, &overview)?;
 

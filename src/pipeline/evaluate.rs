@@ -87,7 +87,15 @@ pub fn evaluate(
     }
 
     let warn = |text: String| emit(Event::Train(TrainEvent::Warning { text }));
-    let source = sample_source(&config, &collection, options.packs.as_deref(), &warn)?;
+    let looked_at: Vec<Modality> = match &shown {
+        Some(shown) => {
+            let pairs = config.modalities.iter().zip(shown);
+            pairs.filter(|(_, shown)| **shown).map(|(&modality, _)| modality).collect()
+        }
+        None => config.modalities.clone(),
+    };
+    let packs = options.packs.as_deref();
+    let source = sample_source(&config, &looked_at, &collection, packs, &warn)?;
     let (device, _) = learning_device(&options.device, emit)?;
     let checkpoint = load_best(run, &TrainedOn::new(&config, &split), &device)?;
     let network = checkpoint.network.valid();
@@ -97,10 +105,7 @@ pub fn evaluate(
     emit(Event::EmbeddingsReady { count: embeddings.len() });
 
     let identity: Vec<Vec<f32>> = embeddings.iter().map(|e| e.identity.clone()).collect();
-    let names = |modalities: &[Modality]| {
-        modalities.iter().map(|m| m.name()).collect::<Vec<_>>().join(" + ")
-    };
-    let shown_names = names(options.modalities.as_deref().unwrap_or(&config.modalities));
+    let shown_names = looked_at.iter().map(|m| m.name()).collect::<Vec<_>>().join(" + ");
     let mut results = vec![MethodResult {
         method: format!("model ({shown_names})"),
         identity: protocol.identity_result(&identity),
@@ -167,7 +172,7 @@ fn shown_modalities(
 fn picture(source: &SampleSource, capture: CaptureRef<'_>, config: &TrainConfig) -> Picture {
     let sample = source.sample(capture);
     let side = stored_side(config.input_side);
-    view_picture(&whole_view(&sample, side).maps[0], side, config.modalities[0])
+    view_picture(&whole_view(&sample, side).maps[0], side, sample.maps[0].0)
 }
 
 /// Of the first round: wrong answers first, the worst at the top, then right ones spread over the probes.

@@ -45,6 +45,23 @@ pub struct PreprocessOptions {
     pub force: bool,
 }
 
+impl PreprocessOptions {
+    /// For captures that lie as Photoface's do, with defaults for all else.
+    pub fn of_photoface(root: PathBuf, out: &Path, device: &DeviceRequest) -> Self {
+        Self {
+            root,
+            layout: Layout::Photoface,
+            layout_options: LayoutOptions::default(),
+            reconstruct: ReconstructOptions::default(),
+            compression: MapCompression::None,
+            relit: 0,
+            out: out.to_path_buf(),
+            device: device.clone(),
+            force: false,
+        }
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct PreprocessSummary {
     /// Captures made in this run.

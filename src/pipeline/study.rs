@@ -12,18 +12,13 @@ use super::{
     Baseline, EvaluateError, EvaluateOptions, Event, EventSink, PreprocessError, PreprocessOptions,
     SynthError, SynthOptions, TrainOptions, TrainRunError, evaluate, preprocess, synth, train,
 };
-use crate::capture::{Layout, LayoutOptions};
 use crate::config::{ConfigError, read_toml};
 use crate::dataset::{Modality, Part};
 use crate::eval::{Enrolment, Evaluation, MethodResult};
 use crate::gpu::DeviceRequest;
-use crate::io::{IoError, MapCompression, write_atomically, write_json};
-use crate::maps::Size;
-use crate::reconstruct::ReconstructOptions;
+use crate::io::{IoError, write_atomically, write_json};
 use crate::report::evaluation_table;
 use crate::synth::SynthSet;
-use crate::synth::population::Attendance;
-use crate::synth::rig::Preset;
 use crate::train::{TrainConfig, fill_in, resolve_train_config};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -113,6 +108,9 @@ fn variant_configs(config: &StudyConfig, out: &Path) -> Result<Vec<TrainConfig>,
     let captures = &config.captures;
     if captures.people < 2 || captures.sessions < 2 || captures.size < 32 {
         return Err("captures: at least 2 people, 2 sessions and 32 pixels are needed".into());
+    }
+    if config.train.contains_key("modalities") {
+        return Err("train.modalities: each variant has its own modalities; remove it".into());
     }
     let mut configs = Vec::new();
     for (index, variant) in config.variants.iter().enumerate() {
@@ -266,37 +264,13 @@ fn make_maps(options: &StudyOptions, emit: EventSink<'_>) -> Result<PathBuf, Stu
     emit(Event::StageStarted {
         name: format!("rendering {} sessions of {} people", wanted.sessions, wanted.people),
     });
-    let set = SynthSet {
-        preset: Preset::PhotofaceTwin,
-        people: wanted.people,
-        attendance: Attendance::Each(wanted.sessions),
-        lamps: 4,
-        zenith_deg: None,
-        size: Size { height: wanted.size, width: wanted.size },
-        inter_reflection: false,
-        seed: wanted.seed,
-        faces: None,
-        truth: false,
-        attacks: Vec::new(),
-    };
+    let set = SynthSet::photoface_twin(wanted.people, wanted.sessions, wanted.size, wanted.seed);
     // The CPU's bytes are the same everywhere.
     let device = DeviceRequest::Cpu;
     synth(&SynthOptions { set, faces: None, device, out: captures.clone() }, emit)?;
     emit(Event::StageStarted { name: "preprocess: normals, albedo and depth".into() });
-    let made = preprocess(
-        &PreprocessOptions {
-            root: captures,
-            layout: Layout::Photoface,
-            layout_options: LayoutOptions::default(),
-            reconstruct: ReconstructOptions::default(),
-            compression: MapCompression::None,
-            relit: 0,
-            out: maps.clone(),
-            device: options.device.clone(),
-            force: false,
-        },
-        emit,
-    )?;
+    let made =
+        preprocess(&PreprocessOptions::of_photoface(captures, &maps, &options.device), emit)?;
     match made.problems.first() {
         None => Ok(maps),
         Some(problem) => Err(StudyError::Impossible(format!(
@@ -356,5 +330,7 @@ mod tests {
         assert!(of("members = ['albedo',", "members = ['normals',").contains("no variant before"));
         assert!(of("epochs = 3", "epochs = 0").contains("optimizer.epochs is 0"));
         assert!(of("sessions = 3", "sessions = 1").contains("2 sessions"));
+        let general = of("input_side = 32", "input_side = 32\nmodalities = ['depth']");
+        assert!(general.contains("its own modalities"), "{general}");
     }
 }

@@ -12,7 +12,7 @@
 use super::recognition::{captures_of, task_results};
 use super::{Event, EventSink, open_compute};
 use crate::config::{ConfigError, read_toml};
-use crate::dataset::{Collection, Part, SampleOptions, SampleSource, Split};
+use crate::dataset::{Collection, Modality, Part, SampleOptions, SampleSource, Split};
 use crate::eval::{Enrolment, Protocol};
 use crate::gpu::{DeviceRequest, GpuError};
 use crate::io::{FolderLock, IoError, remove_file, write_atomically, write_json};
@@ -20,12 +20,12 @@ use crate::model::{ConfidenceInput, MultiTaskNetwork};
 use crate::reconstruct::Compute;
 use crate::train::{
     EVENT_FILE, EventFile, Losses, Pace, TrainConfig, TrainError, TrainEvent, TrainedOn, Trainer,
-    TrainingData, Validation, class_of, embed, has_best, has_checkpoint, load_best, load_latest,
-    read_train_config, remove_all, stored_side,
+    TrainingData, Validation, class_of, difference, embed, has_best, has_checkpoint, load_best,
+    load_latest, read_train_config, remove_all, stored_side,
 };
 use burn::module::Module;
 use burn::tensor::Device;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -69,6 +69,8 @@ pub enum TrainRunError {
     ConfigChanged { run: PathBuf, difference: String },
     #[error("{run}: was begun with other people ({difference}); choose another --out, or give --fresh to start over", run = .run.display())]
     PeopleChanged { run: PathBuf, difference: String },
+    #[error("{run}: fusion.members are other runs than those whose networks it took when it was begun; choose another --out, or give --fresh to start over", run = .0.display())]
+    MembersChanged(PathBuf),
     #[error("fusion.members: {run}: {reason}", run = .run.display())]
     Member { run: PathBuf, reason: String },
 }
@@ -114,15 +116,16 @@ pub(super) fn learning_device(
     Ok((device, name))
 }
 
-/// The samples that a configuration asks for.
+/// The samples that a configuration asks for, of those modalities that are looked at.
 pub(super) fn sample_source(
     config: &TrainConfig,
+    modalities: &[Modality],
     collection: &Collection,
     packs: Option<&Path>,
     warn: &dyn Fn(String),
 ) -> Result<SampleSource, IoError> {
     let options = SampleOptions {
-        modalities: config.modalities.clone(),
+        modalities: modalities.to_vec(),
         confidence: config.network.confidence != ConfidenceInput::None,
         side: stored_side(config.input_side),
     };
@@ -142,9 +145,9 @@ pub fn train(options: &TrainOptions, emit: EventSink<'_>) -> Result<(), TrainRun
     let warn = |text: String| run.take(&TrainEvent::Warning { text }, emit);
     let goes_on = !options.fresh && has_checkpoint(out);
     let members = if goes_on { Vec::new() } else { load_members(config, &split, &device, &warn)? };
-    let source = Arc::new(sample_source(config, &collection, options.packs.as_deref(), &warn)?);
+    let packs = options.packs.as_deref();
+    let source = Arc::new(sample_source(config, &config.modalities, &collection, packs, &warn)?);
     let training = TrainingData::new(config, &collection, &split, source.clone())?;
-    training.check(config)?;
     for capture in collection.captures() {
         for task in &config.tasks {
             class_of(task, capture.row).map_err(TrainError::from)?;
@@ -224,7 +227,7 @@ pub fn train(options: &TrainOptions, emit: EventSink<'_>) -> Result<(), TrainRun
     };
     // A run that was finished before has nothing new to tell.
     let path = out.join(REPORT_FILE);
-    if report.losses.is_some() || !path.exists() {
+    if report.pace.is_some() || !path.exists() {
         write_json(&path, &report)?;
     }
     Ok(())
@@ -258,8 +261,10 @@ fn load_members(
                 ));
             }
             let trained_on = TrainedOn::new(&member, &member_split);
-            if trained_on.network.single() != wanted {
-                return Err(fail("has another architecture or other tasks than this run".into()));
+            let single = trained_on.network.single();
+            if single != wanted {
+                let difference = difference(&single, &wanted);
+                return Err(fail(format!("has another architecture than this run ({difference})")));
             }
             let checkpoint = load_best(run, &trained_on, device).map_err(TrainError::from)?;
             checkpoint.warnings.into_iter().for_each(warn);
@@ -281,6 +286,15 @@ struct RunState {
     finished: Finished,
     /// The first write that failed.
     failed: Option<IoError>,
+}
+
+/// A line of the metrics: an epoch, without the pace, which no two runs share.
+#[derive(Serialize, Deserialize)]
+struct EpochLine {
+    epoch: usize,
+    learning_rate: f64,
+    losses: Losses,
+    validation: Option<Validation>,
 }
 
 /// What the last epoch left.
@@ -314,8 +328,15 @@ impl RunFiles {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         match event {
             TrainEvent::Started { resumed_epochs, resumed_steps, .. } => {
-                state.finished.step = *resumed_steps;
                 state.metrics = metrics_up_to(&self.folder.join(METRICS_FILE), *resumed_epochs);
+                // A run that was killed between its last epoch and its report.
+                let last: Option<EpochLine> =
+                    state.metrics.lines().next_back().and_then(|l| serde_json::from_str(l).ok());
+                state.finished.step = *resumed_steps;
+                if let Some(EpochLine { losses, validation, .. }) = last {
+                    state.finished.losses = Some(losses);
+                    state.finished.validation = validation;
+                }
                 let path = self.folder.join(EVENT_FILE);
                 state.events = Some(EventFile::open(&path, *resumed_steps)?);
             }
@@ -331,11 +352,14 @@ impl RunFiles {
                         scalars.iter().map(|(tag, value)| (tag.as_str(), *value)).collect();
                     events.scalars(*step, now, &scalars)?;
                 }
-                // Without the pace, which no two runs share.
-                let line = serde_json::json!({
-                    "epoch": epoch, "learning_rate": learning_rate, "losses": losses,
-                    "validation": validation,
-                });
+                let line = EpochLine {
+                    epoch: *epoch,
+                    learning_rate: *learning_rate,
+                    losses: losses.clone(),
+                    validation: validation.clone(),
+                };
+                let line = serde_json::to_string(&line)
+                    .map_err(|e| IoError::unsuitable(&self.folder, e.to_string()))?;
                 state.metrics.push_str(&format!("{line}\n"));
                 let text = &state.metrics;
                 write_atomically(&self.folder.join(METRICS_FILE), |file| {
@@ -425,9 +449,12 @@ fn prepare_run(
     } else if config_path.exists() && !split_path.exists() {
         return Err(TrainRunError::Foreign(config_path));
     }
-    if begun_before && config_path.exists() && !options.accept_changes {
+    if begun_before && config_path.exists() {
         let begun: TrainConfig = read_toml(&config_path)?;
-        if begun != options.config {
+        if options.accept_changes && begun.fusion.members != options.config.fusion.members {
+            return Err(TrainRunError::MembersChanged(run.clone()));
+        }
+        if begun != options.config && !options.accept_changes {
             let difference = differences(&begun, &options.config);
             return Err(TrainRunError::ConfigChanged { run: run.clone(), difference });
         }
@@ -497,10 +524,9 @@ fn split_difference(begun: &Split, wanted: &Split) -> String {
 /// The lines of epochs that are done; what a killed run wrote beyond its checkpoint goes.
 fn metrics_up_to(path: &Path, epochs: usize) -> String {
     let text = std::fs::read_to_string(path).unwrap_or_default();
-    let epoch =
-        |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?.get("epoch")?.as_u64();
+    let epoch = |line: &str| Some(serde_json::from_str::<EpochLine>(line).ok()?.epoch);
     text.lines()
-        .filter(|line| epoch(line).is_some_and(|epoch| epoch <= epochs as u64))
+        .filter(|line| epoch(line).is_some_and(|epoch| epoch <= epochs))
         .map(|line| format!("{line}\n"))
         .collect()
 }

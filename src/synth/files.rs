@@ -78,6 +78,24 @@ struct Planned<'a> {
 }
 
 impl SynthSet {
+    /// So many sessions of each of so many people before the twin of Photoface's rig, without truth:
+    /// what networks are trained on. Pictures are square, `side` pixels.
+    pub const fn photoface_twin(people: usize, sessions: usize, side: usize, seed: u64) -> Self {
+        Self {
+            preset: Preset::PhotofaceTwin,
+            people,
+            attendance: Attendance::Each(sessions),
+            lamps: 4,
+            zenith_deg: None,
+            size: Size { height: side, width: side },
+            inter_reflection: false,
+            seed,
+            faces: None,
+            truth: false,
+            attacks: Vec::new(),
+        }
+    }
+
     /// Writes the set below `root`; sessions that are there are kept, so that a killed run goes on
     /// where it stopped. `done` is told the name of each session, from several threads.
     ///

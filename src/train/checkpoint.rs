@@ -8,14 +8,13 @@
 use super::TrainConfig;
 use super::trainer::LossSums;
 use crate::dataset::{Part, Split};
-use crate::io::{IoError, StagedFolder, remove_folder, write_atomically};
+use crate::io::{IoError, StagedFolder, remove_folder, sha256_hex, write_atomically};
 use crate::model::{MultiTaskNetwork, NetworkConfig};
 use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use burn::store::{ModuleSnapshot, SafetensorsStore};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -35,7 +34,7 @@ pub enum CheckpointError {
     Damaged { path: PathBuf, reason: String },
     #[error("{path}: the checkpoint is of another architecture ({difference}); evaluate it with its own run folder, or train again", path = .path.display())]
     OtherArchitecture { path: PathBuf, difference: String },
-    #[error("{path}: the checkpoint was trained on other people or another modality than this run says; give --fresh to train again", path = .0.display())]
+    #[error("{path}: the checkpoint was trained on other people, another modality or other classes than this run says; give --fresh to train again", path = .0.display())]
     OtherRun(PathBuf),
     #[error(
         "the weights are no longer finite and were not saved; lower optimizer.learning_rate and run \
@@ -57,7 +56,7 @@ struct Record {
     files: BTreeMap<String, String>,
 }
 
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// How far training has come.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -110,9 +109,10 @@ impl TrainedOn {
     pub fn new(config: &TrainConfig, split: &Split) -> Self {
         let people: Vec<&str> = split.people(Part::Train).collect();
         let view = (&config.modalities, config.input_side);
+        let classes: Vec<&Vec<String>> = config.tasks.iter().map(|task| &task.classes).collect();
         Self {
             network: config.network(config.identities(people.len())),
-            digest: hash(format!("{people:?} {view:?}").as_bytes()),
+            digest: sha256_hex(format!("{people:?} {view:?} {classes:?}").as_bytes()),
         }
     }
 }
@@ -133,10 +133,6 @@ impl Checkpoint {
     pub fn epoch(&self) -> usize {
         self.progress.epoch
     }
-}
-
-pub(super) fn hash(bytes: &[u8]) -> String {
-    format!("{:x}", Sha256::digest(bytes))
 }
 
 /// Writes `<run>/checkpoints/epoch-NNNN`, or `epoch-NNNN-step-NNNNNN` within an epoch, then drops all
@@ -197,7 +193,7 @@ fn write(
     let mut files = BTreeMap::new();
     for (name, bytes) in [(WEIGHTS, &weights[..]), (OPTIMIZER, optimizer_state)] {
         write_atomically(&staged.path(name), |out| out.write_all(bytes))?;
-        files.insert(name.to_string(), hash(bytes));
+        files.insert(name.to_string(), sha256_hex(bytes));
     }
     let record = Record {
         format: FORMAT,
@@ -333,7 +329,7 @@ fn load(
     let read = |name: &str| {
         let bytes =
             std::fs::read(folder.join(name)).map_err(|e| damaged(format!("{name}: {e}")))?;
-        if record.files.get(name) != Some(&hash(&bytes)) {
+        if record.files.get(name) != Some(&sha256_hex(&bytes)) {
             return Err(damaged(format!("{name} was cut or changed")));
         }
         Ok(bytes)
@@ -348,8 +344,9 @@ fn load(
     Ok(Checkpoint { network, optimizer_state, progress: record.progress, warnings: Vec::new() })
 }
 
-/// The first setting of the architecture that is another, as "width 8 instead of 16".
-fn difference(stored: &NetworkConfig, wanted: &NetworkConfig) -> String {
+/// The first setting in which two architectures differ, as "width 8 instead of 16"; empty for the
+/// same.
+pub fn difference(stored: &NetworkConfig, wanted: &NetworkConfig) -> String {
     let fields = |config: &NetworkConfig| match serde_json::to_value(config) {
         Ok(serde_json::Value::Object(fields)) => fields,
         _ => Default::default(),

@@ -230,8 +230,13 @@ impl AdversaryConfig {
 }
 
 /// NaN is in no range.
-fn in_range(name: &str, value: f64, least: f64, most: f64) -> Result<(), String> {
-    if (least..=most).contains(&value) {
+fn in_range<T: Into<f64> + Copy + std::fmt::Display>(
+    name: &str,
+    value: T,
+    least: f64,
+    most: f64,
+) -> Result<(), String> {
+    if (least..=most).contains(&value.into()) {
         return Ok(());
     }
     Err(format!("{name} is {value}; it must be from {least} to {most}"))
@@ -297,7 +302,7 @@ impl TrainConfig {
         // The backbone halves five times; batch norm needs two samples. Upper bounds are far beyond
         // use, and keep a slip of the finger from asking for all memory there is.
         in_range("input_side", self.input_side as f64, 32.0, 2048.0)?;
-        in_range("network.width", self.network.width as f64, 1.0, 512.0)?;
+        in_range("network.width", self.network.width as f64, 1.0, 256.0)?;
         let depth = self.network.depth;
         if !DEPTHS.iter().any(|(known, ..)| *known == depth) {
             return Err(format!("network.depth is {depth}; it must be 18, 34, 50 or 101"));
@@ -312,15 +317,18 @@ impl TrainConfig {
         in_range("optimizer.checkpoint_epochs", optimizer.checkpoint_epochs as f64, 1.0, 1e6)?;
         in_range("optimizer.checkpoint_steps", optimizer.checkpoint_steps as f64, 0.0, 1e9)?;
         in_range("optimizer.validation_epochs", optimizer.validation_epochs as f64, 1.0, 1e6)?;
-        in_range("optimizer.weight_decay", f64::from(optimizer.weight_decay), 0.0, 10.0)?;
-        in_range("augment.min_crop", f64::from(augment.min_crop), 0.1, 1.0)?;
-        in_range("augment.rotation_deg", f64::from(augment.rotation_deg), 0.0, 180.0)?;
-        in_range("augment.patch_noise", f64::from(augment.patch_noise), 0.0, 10.0)?;
-        in_range("augment.shading", f64::from(augment.shading), 0.0, 10.0)?;
+        in_range("optimizer.weight_decay", optimizer.weight_decay, 0.0, 10.0)?;
+        in_range("augment.min_crop", augment.min_crop, 0.1, 1.0)?;
+        in_range("augment.rotation_deg", augment.rotation_deg, 0.0, 180.0)?;
+        in_range("augment.patch_noise", augment.patch_noise, 0.0, 10.0)?;
+        in_range("augment.shading", augment.shading, 0.0, 10.0)?;
         in_range("adversary.warm_up", self.adversary.warm_up, 0.0, 1e3)?;
         in_range("identity.weight", self.identity.weight, 0.0, 1e6)?;
         in_range("identity.least_class_weight", self.identity.least_class_weight, 0.0, 1.0)?;
         in_range("identity.triplet.margin", self.identity.triplet.margin, 0.0, 2.0)?;
+        if augment.mirror_is_another_person && !augment.mirror {
+            return Err("augment.mirror_is_another_person needs augment.mirror".into());
+        }
         if self.identity.loss == IdentityLoss::Triplet && self.sampler.captures_per_person < 2 {
             return Err("the triplet loss needs several captures of each person in a batch; give \
                  sampler.captures_per_person 2 or more"
@@ -389,6 +397,9 @@ impl TrainConfig {
                 fusion.members.len(),
                 modalities.len()
             ));
+        }
+        if !fusion.freeze && fusion.members.is_empty() {
+            return Err("fusion.freeze is for fusion.members, of which there are none".into());
         }
         if fusion.modality_dropout > 0.0 && (concatenates || modalities.len() == 1) {
             return Err("fusion.modality_dropout is for several modalities fused by projection, \
@@ -490,10 +501,10 @@ impl TaskConfig {
         in_range("a task's weight", self.weight, 0.0, 1e6)?;
         in_range("a task's adversarial_weight", self.adversarial_weight, 0.0, 1e6)?;
         for &alpha in &self.alpha {
-            in_range("a task's alpha", f64::from(alpha), 0.0, 1e6)?;
+            in_range("a task's alpha", alpha, 0.0, 1e6)?;
         }
         for &gamma in &self.gamma {
-            in_range("a task's gamma", f64::from(gamma), 0.0, 100.0)?;
+            in_range("a task's gamma", gamma, 0.0, 100.0)?;
         }
         if self.balanced && !self.alpha.is_empty() {
             return Err(format!("the task `{name}` has alpha and balanced; give one of them"));

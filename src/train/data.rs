@@ -1,10 +1,10 @@
 //! Training captures and the batches that are made of them, ahead of the network.
 
-use super::checkpoint::hash;
 use super::{TrainConfig, TrainError, class_of};
 use crate::dataset::{
     CaptureRef, Collection, Item, Part, SampleSource, Sampler, Split, View, random_view,
 };
+use crate::io::sha256_hex;
 use crate::model::{INPUT_CHANNELS, NetworkInput};
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
@@ -32,13 +32,14 @@ pub struct TrainingData {
     pub(super) captures: Vec<TrainingCapture>,
     pub people: usize,
     source: Arc<SampleSource>,
+    pub(super) sampler: Sampler,
 }
 
 impl TrainingData {
     /// The captures of the split's training people.
     ///
     /// # Errors
-    /// A label that no class of its task covers.
+    /// A label that no class of its task covers; batches that cannot be filled or divided.
     pub fn new(
         config: &TrainConfig,
         collection: &Collection,
@@ -56,53 +57,43 @@ impl TrainingData {
             })
         };
         let captures = collection.captures().filter_map(capture).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { captures, people: people.len(), source })
+        let item = |c: &TrainingCapture| Item { person: c.person, classes: c.classes.clone() };
+        let items = captures.iter().map(item).collect();
+        let tasks: Vec<&str> = config.tasks.iter().map(|task| task.name.as_str()).collect();
+        let batch_size = config.optimizer.batch_size;
+        let sampler = Sampler::new(&config.sampler, items, &tasks, batch_size, config.seed)
+            .map_err(TrainError::Impossible)?;
+        Ok(Self { captures, people: people.len(), source, sampler })
     }
 
     pub fn captures(&self) -> usize {
         self.captures.len()
     }
 
-    /// Whether batches can be made as a configuration wants them.
-    ///
-    /// # Errors
-    /// Batches that cannot be filled or divided.
-    pub fn check(&self, config: &TrainConfig) -> Result<(), TrainError> {
-        self.sampler(config).map(drop)
-    }
-
-    pub(super) fn sampler(&self, config: &TrainConfig) -> Result<Sampler, TrainError> {
-        let tasks: Vec<&str> = config.tasks.iter().map(|task| task.name.as_str()).collect();
-        let (batch, seed) = (config.optimizer.batch_size, config.seed);
-        Sampler::new(&config.sampler, self.items(), &tasks, batch, seed)
-            .map_err(TrainError::Impossible)
-    }
-
     /// Captures of each class of a task.
     pub fn class_counts(&self, task: usize, classes: usize) -> Vec<usize> {
-        let mut counts = vec![0; classes];
-        for class in self.captures.iter().filter_map(|capture| capture.classes[task]) {
-            counts[class] += 1;
-        }
-        counts
+        counts(classes, self.captures.iter().filter_map(|capture| capture.classes[task]))
     }
 
-    /// Captures of each person.
-    pub(super) fn person_counts(&self) -> Vec<usize> {
-        let mut counts = vec![0; self.people];
-        self.captures.iter().for_each(|capture| counts[capture.person] += 1);
-        counts
+    /// Captures of each class of a task among those that an epoch draws from: what weights against
+    /// skew hang on, lest a class that is drawn thinner be weighted down once more.
+    pub(super) fn drawn_class_counts(&self, task: usize, classes: usize) -> Vec<usize> {
+        counts(classes, self.drawn().filter_map(|capture| capture.classes[task]))
+    }
+
+    /// Captures of each person among those that an epoch draws from.
+    pub(super) fn drawn_person_counts(&self) -> Vec<usize> {
+        counts(self.people, self.drawn().map(|capture| capture.person))
+    }
+
+    fn drawn(&self) -> impl Iterator<Item = &TrainingCapture> {
+        self.sampler.drawn(0).into_iter().map(|position| &self.captures[position])
     }
 
     /// Of the captures and their classes, in order: what the order of batches hangs on.
     pub(super) fn digest(&self) -> String {
         let of = |c: &TrainingCapture| format!("{} {} {:?}\n", c.name, c.person, c.classes);
-        hash(self.captures.iter().map(of).collect::<String>().as_bytes())
-    }
-
-    fn items(&self) -> Vec<Item> {
-        let item = |c: &TrainingCapture| Item { person: c.person, classes: c.classes.clone() };
-        self.captures.iter().map(item).collect()
+        sha256_hex(self.captures.iter().map(of).collect::<String>().as_bytes())
     }
 
     /// A batch of random views. The same capture in the same epoch is shown the same way in whatever
@@ -136,6 +127,12 @@ impl TrainingData {
         let presence = (config.fusion.modality_dropout > 0.0).then(|| presence.concat());
         Batch { positions, people, input: InputData::new(views, presence, side) }
     }
+}
+
+fn counts(kinds: usize, of: impl Iterator<Item = usize>) -> Vec<usize> {
+    let mut counts = vec![0; kinds];
+    of.for_each(|kind| counts[kind] += 1);
+    counts
 }
 
 /// 1 for each modality that is shown, 0 for what is withheld; never all.
@@ -194,6 +191,17 @@ impl InputData {
         }
         let confidence = (!confidence.is_empty()).then_some(confidence);
         Self { batch, side, maps, confidence, presence }
+    }
+
+    /// Puts maps of zeros where a modality is not shown, whose presence says so to the network.
+    pub fn with_hidden(mut self, shown: &[bool]) -> Self {
+        let values = self.batch * INPUT_CHANNELS * self.side * self.side;
+        let mut maps = std::mem::take(&mut self.maps).into_iter();
+        let map = |&shown: &bool| if shown { maps.next() } else { Some(vec![0.0; values]) };
+        self.maps = shown.iter().filter_map(map).collect();
+        let presence: Vec<f32> = shown.iter().map(|&s| f32::from(u8::from(s))).collect();
+        self.presence = Some(presence.repeat(self.batch));
+        self
     }
 
     pub fn on(self, device: &Device) -> NetworkInput {

@@ -18,7 +18,8 @@ pub struct Embedding {
 
 /// Runs an evaluation-mode network over captures, in batches of bounded memory.
 ///
-/// `shown` says which of the modalities the network is shown; all where `None`.
+/// `shown` says which of the network's modalities the source holds; all where `None`. The network is
+/// told that the others are missing.
 pub fn embed(
     network: &MultiTaskNetwork,
     source: &SampleSource,
@@ -28,17 +29,18 @@ pub fn embed(
     device: &Device,
 ) -> Result<Vec<Embedding>, String> {
     const BATCH: usize = 32;
-    let presence: Option<Vec<f32>> =
-        shown.map(|shown| shown.iter().map(|&s| f32::from(u8::from(s))).collect());
     let mut embeddings = Vec::with_capacity(captures.len());
     for batch in captures.chunks(BATCH) {
         let views: Vec<View> = batch
             .par_iter()
             .map(|&capture| whole_view(&source.sample(capture), input_side))
             .collect();
-        let presence = presence.as_ref().map(|presence| presence.repeat(batch.len()));
-        let input = InputData::new(views, presence, input_side).on(device);
-        let output = network.forward(input, 1.0);
+        let input = InputData::new(views, None, input_side);
+        let input = match shown {
+            Some(shown) => input.with_hidden(shown),
+            None => input,
+        };
+        let output = network.forward(input.on(device), 1.0);
         let rows = |tensor: Tensor<2>| -> Result<Vec<Vec<f32>>, String> {
             let [_, width] = tensor.dims();
             let values = tensor.into_data().try_to_vec::<f32>().map_err(|e| format!("{e:?}"))?;

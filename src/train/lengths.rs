@@ -6,10 +6,10 @@
 
 use crate::loss::MagFaceConfig;
 use crate::order_statistics::quantile;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Lengths of the identity embeddings of an epoch, before they are clamped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EmbeddingLengths {
     pub mean: f64,
     /// The twentieth that is shortest is below, the twentieth that is longest above.

@@ -13,8 +13,8 @@ mod tensorboard;
 mod trainer;
 
 pub use checkpoint::{
-    Best, Checkpoint, CheckpointError, TrainedOn, has_best, has_checkpoint, load_best, load_latest,
-    remove_all, save_best,
+    Best, Checkpoint, CheckpointError, TrainedOn, difference, has_best, has_checkpoint, load_best,
+    load_latest, remove_all, save_best,
 };
 pub use config::{
     AdversaryConfig, FusionConfig, IdentityConfig, IdentityLoss, LossWeights, NetworkOptions,

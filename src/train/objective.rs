@@ -29,10 +29,11 @@ impl Objective {
             .tasks
             .iter()
             .enumerate()
-            .map(|(i, task)| task.focal(&data.class_counts(i, task.classes.len())))
+            .map(|(i, task)| task.focal(&data.drawn_class_counts(i, task.classes.len())))
             .collect();
         let least = config.identity.least_class_weight as f32;
-        let person_weight = (least < 1.0).then(|| class_weights(&data.person_counts(), least));
+        let person_weight =
+            (least < 1.0).then(|| class_weights(&data.drawn_person_counts(), least));
         Self { config: config.clone(), focal, person_weight }
     }
 

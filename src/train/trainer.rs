@@ -10,7 +10,6 @@ use super::lengths::EmbeddingLengths;
 use super::objective::{LossPart, Objective};
 use super::optimizer::new_optimizer;
 use super::{IdentityLoss, LabelError, TrainConfig};
-use crate::dataset::Sampler;
 use crate::io::IoError;
 use crate::loss::MagFaceConfig;
 use crate::model::MultiTaskNetwork;
@@ -47,7 +46,7 @@ pub enum TrainError {
 }
 
 /// Mean losses, unweighted.
-#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Losses {
     /// The weighted sum that is minimised.
     pub total: f64,
@@ -60,7 +59,7 @@ pub struct Losses {
 }
 
 /// How the people for validation are told apart; `None` where a figure has no value.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Validation {
     /// AUC of genuine against impostor pairs: chooses the best state.
     pub auc: Option<f64>,
@@ -121,7 +120,6 @@ pub struct Trainer {
     config: TrainConfig,
     trained_on: TrainedOn,
     data: TrainingData,
-    sampler: Sampler,
     objective: Objective,
     network: MultiTaskNetwork,
     optimizer: ModuleOptimizer,
@@ -152,8 +150,7 @@ impl Trainer {
         emit: &dyn Fn(TrainEvent),
     ) -> Result<Self, TrainError> {
         let warn = |text: String| emit(TrainEvent::Warning { text });
-        let sampler = data.sampler(&config)?;
-        for text in doubts(&config, &data, &sampler) {
+        for text in doubts(&config, &data) {
             warn(text);
         }
         let objective = Objective::new(&config, &data);
@@ -173,7 +170,16 @@ impl Trainer {
                 if checkpoint.progress.data != data.digest() {
                     return Err(TrainError::DataChanged(run.to_path_buf()));
                 }
-                (checkpoint.network, checkpoint.progress)
+                let mut progress = checkpoint.progress;
+                if progress.best.is_some() && !checkpoint::has_best(run) {
+                    warn(format!(
+                        "{}: the state that did best on the people for validation is gone; the \
+                         best from here on is kept",
+                        run.display()
+                    ));
+                    progress.best = None;
+                }
+                (checkpoint.network, progress)
             }
             Err(CheckpointError::Missing(_)) => {
                 device.seed(config.seed);
@@ -193,7 +199,7 @@ impl Trainer {
             samples: data.captures(),
             people: data.people,
             epochs,
-            steps: (0..epochs).map(|epoch| sampler.epoch(epoch).len()).sum(),
+            steps: (0..epochs).map(|epoch| data.sampler.epoch(epoch).len()).sum(),
             resumed_epochs: progress.epoch,
             resumed_steps: progress.total_steps,
         });
@@ -201,7 +207,6 @@ impl Trainer {
             config,
             trained_on,
             data,
-            sampler,
             objective,
             network,
             optimizer,
@@ -219,14 +224,13 @@ impl Trainer {
     ) -> Result<(), TrainError> {
         let epochs = self.config.optimizer.epochs;
         let (first_epoch, first_step) = (self.progress.epoch, self.progress.step);
-        let (config, data, sampler) =
-            (self.config.clone(), self.data.clone(), self.sampler.clone());
+        let (config, data) = (self.config.clone(), self.data.clone());
         std::thread::scope(|scope| {
             let (send, batches) = sync_channel::<Batch>(READY);
             scope.spawn(move || {
                 for epoch in first_epoch..epochs {
                     let skip = if epoch == first_epoch { first_step } else { 0 };
-                    for positions in sampler.epoch(epoch).into_iter().skip(skip) {
+                    for positions in data.sampler.epoch(epoch).into_iter().skip(skip) {
                         // Nobody listens any more when a step has failed.
                         if send.send(data.batch(&config, epoch, positions)).is_err() {
                             return;
@@ -250,7 +254,7 @@ impl Trainer {
     ) -> Result<(), TrainError> {
         let options = self.config.optimizer.clone();
         let epoch = self.progress.epoch;
-        let steps = self.sampler.epoch(epoch).len();
+        let steps = self.data.sampler.epoch(epoch).len();
         let (start, mut waited, mut images) = (Instant::now(), Duration::ZERO, 0);
         for step in self.progress.step..steps {
             let asked = Instant::now();
@@ -388,7 +392,7 @@ impl Trainer {
 }
 
 /// What is doubtful about a configuration on its captures, a line each.
-fn doubts(config: &TrainConfig, data: &TrainingData, sampler: &Sampler) -> Vec<String> {
+fn doubts(config: &TrainConfig, data: &TrainingData) -> Vec<String> {
     let mut doubts = Vec::new();
     for (index, task) in config.tasks.iter().enumerate() {
         let counts = data.class_counts(index, task.classes.len());
@@ -400,7 +404,7 @@ fn doubts(config: &TrainConfig, data: &TrainingData, sampler: &Sampler) -> Vec<S
             doubts.push(format!("no training capture is of the class `{class}` of `{name}`"));
         }
     }
-    let short = sampler.people_short_of_captures();
+    let short = data.sampler.people_short_of_captures();
     if short > 0 {
         doubts.push(format!(
             "{short} of {} people have fewer than {} captures; theirs stand several times in a \
