@@ -1,6 +1,7 @@
 //! How well it recognises, and how true maps are, in numbers. Plain functions; nothing here knows of networks
 //! or devices. A figure that is not defined is an [`Undefined`] with its reason, never a number.
 
+mod bootstrap;
 mod classification;
 mod evaluation;
 mod identification;
@@ -8,12 +9,16 @@ mod map_accuracy;
 mod protocol;
 mod roc;
 
-pub use classification::{accuracy, balanced_accuracy};
+pub use bootstrap::{Bootstrap, Difference, Replicated};
+pub use classification::{
+    ConfusionMatrix, average_precision, best_threshold, calibration_error, macro_auc,
+    macro_average_precision,
+};
 pub use evaluation::{Evaluation, Figure, IdentityResult, MethodResult, TaskResult};
 pub use identification::{Ranking, rank_gallery, rank_k};
 pub use map_accuracy::{JudgedMaps, Region, RegionError, map_accuracy, mean_accuracy};
 pub use protocol::{Enrolment, Protocol, Round};
-pub use roc::{macro_auc, roc_auc};
+pub use roc::{DetectionCosts, OperatingPoint, Roc, Step, roc_auc};
 
 /// Why a figure has no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,10 +27,16 @@ pub enum Undefined {
     NoGenuine,
     #[error("no impostor pair")]
     NoImpostor,
+    #[error("too few impostor pairs for so low a false accept rate")]
+    TooFewImpostors,
+    #[error("too few unmated searches for so low a false positive rate")]
+    TooFewSearches,
     #[error("no probe")]
     NoProbe,
     #[error("no sample with a label")]
     NoSample,
+    #[error("there are other than two classes")]
+    NotTwoClasses,
     #[error("fewer than two classes are present")]
     OneClass,
     #[error("a score is NaN")]

@@ -1,0 +1,225 @@
+//! Intervals and differences by resampling people.
+//!
+//! Captures of one person resemble one another, so pairs and probes are not independent: people are.
+//! A replicate draws as many people as there are, with replacement; person a comes w_a times. What
+//! hangs on one person counts w_a times, what hangs on two (an impostor pair) w_a · w_b times; two
+//! copies of one person are no pair.
+//!
+//! The interval is the percentile interval with its levels widened for small samples, `Φ(−t √(n/(n−1)))`
+//! with t Student's quantile of n − 1 degrees of freedom (Hesterberg 2015, "What teachers should know
+//! about the bootstrap", section 3.4); n is the number of people.
+
+use super::{Metric, Undefined};
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
+use rayon::prelude::*;
+use serde::Serialize;
+use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
+
+/// Share of replicates that may lack a value before an interval is no longer given.
+const MOST_UNDEFINED: f64 = 0.05;
+/// Fewer people say nothing of how people differ.
+const FEWEST_PEOPLE: usize = 5;
+
+/// How often people are drawn anew, and from which seed: the same seed draws the same people, so that
+/// two runs on the same people are compared on the same draws.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Bootstrap {
+    /// 0 gives no intervals.
+    pub replicates: usize,
+    pub seed: u64,
+}
+
+impl Default for Bootstrap {
+    fn default() -> Self {
+        Self { replicates: 1000, seed: 1 }
+    }
+}
+
+/// A figure on the people that are there, and on each draw.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replicated {
+    value: Metric,
+    /// `None` where the figure has no value on a draw.
+    draws: Vec<Option<f64>>,
+    people: usize,
+}
+
+/// How two figures differ on the same draws.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Difference {
+    pub value: f64,
+    /// 95 %.
+    pub interval: Option<[f64; 2]>,
+    /// Two-sided: how often draws fall on the other side of no difference, doubled.
+    pub p: Option<f64>,
+}
+
+impl Bootstrap {
+    /// Figures with their replicates. `of` is given how often each of `people` counts, and returns the
+    /// same figures in the same order whatever the weights.
+    pub fn replicate(
+        &self,
+        people: usize,
+        of: impl Fn(&[u32]) -> Vec<Metric> + Sync,
+    ) -> Vec<Replicated> {
+        let values = of(&vec![1; people]);
+        let draws: Vec<Vec<Metric>> = (0..self.replicates)
+            .into_par_iter()
+            .map(|replicate| of(&self.weights(people, replicate)))
+            .collect();
+        let figure = |(at, value): (usize, Metric)| Replicated {
+            value,
+            draws: draws.iter().map(|draw| draw[at].ok()).collect(),
+            people,
+        };
+        values.into_iter().enumerate().map(figure).collect()
+    }
+
+    /// How often each person is drawn.
+    fn weights(&self, people: usize, replicate: usize) -> Vec<u32> {
+        let stream = self.seed ^ ((replicate as u64 + 1) << 32);
+        let mut random = Pcg64::seed_from_u64(stream.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let mut weights = vec![0; people];
+        for _ in 0..people {
+            weights[random.random_range(0..people)] += 1;
+        }
+        weights
+    }
+}
+
+impl Replicated {
+    pub fn value(&self) -> Metric {
+        self.value
+    }
+
+    /// The 95 % interval; `None` where people or draws with a value are too few.
+    pub fn interval(&self) -> Option<[f64; 2]> {
+        let defined: Vec<f64> = self.draws.iter().copied().flatten().collect();
+        if self.value.is_err() {
+            return None;
+        }
+        interval(defined, self.draws.len(), self.people)
+    }
+
+    /// This figure less another of the same people and draws.
+    ///
+    /// # Errors
+    /// Either has no value.
+    pub fn minus(&self, other: &Self) -> Result<Difference, Undefined> {
+        let value = self.value? - other.value?;
+        let pairs = self.draws.iter().zip(&other.draws);
+        let differences: Vec<f64> = pairs.filter_map(|(a, b)| Some((*a)? - (*b)?)).collect();
+        let count = |holds: fn(f64) -> bool| differences.iter().filter(|d| holds(**d)).count();
+        let rarer = count(|d| d <= 0.0).min(count(|d| d >= 0.0));
+        // One more on top and below: a finite number of draws cannot show that nothing is possible.
+        let p = (2.0 * (rarer + 1) as f64 / (differences.len() + 1) as f64).min(1.0);
+        let interval = interval(differences, self.draws.len(), self.people);
+        Ok(Difference { value, interval, p: interval.map(|_| p) })
+    }
+}
+
+fn interval(mut defined: Vec<f64>, draws: usize, people: usize) -> Option<[f64; 2]> {
+    let lacking = draws - defined.len();
+    if people < FEWEST_PEOPLE || draws == 0 || lacking as f64 > MOST_UNDEFINED * draws as f64 {
+        return None;
+    }
+    defined.sort_unstable_by(f64::total_cmp);
+    let n = people as f64;
+    let t = StudentsT::new(0.0, 1.0, n - 1.0).ok()?.inverse_cdf(0.975);
+    let level = Normal::standard().cdf(-t * (n / (n - 1.0)).sqrt());
+    Some([at_share(&defined, level), at_share(&defined, 1.0 - level)])
+}
+
+/// Linear between sorted values.
+fn at_share(sorted: &[f64], share: f64) -> f64 {
+    let place = share * (sorted.len() - 1) as f64;
+    let below = place.floor() as usize;
+    let above = (below + 1).min(sorted.len() - 1);
+    sorted[below] + (place - below as f64) * (sorted[above] - sorted[below])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_distr::{Distribution, StandardNormal};
+
+    #[test]
+    fn draws_keep_the_number_of_people_and_follow_from_the_seed() {
+        let bootstrap = Bootstrap { replicates: 3, seed: 5 };
+        let weights = bootstrap.weights(40, 1);
+        assert_eq!(weights.iter().sum::<u32>(), 40);
+        assert_eq!(weights, bootstrap.weights(40, 1));
+        assert_ne!(weights, bootstrap.weights(40, 2));
+        assert_ne!(weights, Bootstrap { seed: 6, ..bootstrap }.weights(40, 1));
+    }
+
+    /// The weighted mean, and a figure that is rarely defined.
+    fn mean_of(values: &[f64]) -> impl Fn(&[u32]) -> Vec<Metric> + Sync + '_ {
+        move |weights| {
+            let sum: f64 = values.iter().zip(weights).map(|(v, &w)| v * f64::from(w)).sum();
+            let first = if weights[0] == 1 { Ok(1.0) } else { Err(Undefined::NoSample) };
+            vec![Ok(sum / values.len() as f64), first]
+        }
+    }
+
+    #[test]
+    fn the_interval_of_a_mean_is_students() {
+        let values: Vec<f64> = (0..30).map(|i| f64::from(i * i % 17)).collect();
+        let bootstrap = Bootstrap { replicates: 20_000, seed: 1 };
+        let found = bootstrap.replicate(30, mean_of(&values));
+        let mean = values.iter().sum::<f64>() / 30.0;
+        let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 29.0;
+        let half = 2.045 * (variance / 30.0).sqrt();
+        let [low, high] = found[0].interval().unwrap();
+        assert!((found[0].value().unwrap() - mean).abs() < 1e-12);
+        // A tenth of its width is chance of the draws and skew of the values.
+        assert!((low - (mean - half)).abs() < 0.1 * half, "{low} instead of {}", mean - half);
+        assert!((high - (mean + half)).abs() < 0.1 * half, "{high} instead of {}", mean + half);
+        assert_eq!(found[1].interval(), None, "two draws in three lack a value");
+        let few = bootstrap.replicate(4, mean_of(&values[..4]));
+        assert_eq!(few[0].interval(), None);
+    }
+
+    #[test]
+    fn paired_differences_are_sharper_than_either_figure() {
+        let values: Vec<f64> = (0..40).map(|i| f64::from(i * 7 % 23)).collect();
+        let better: Vec<f64> =
+            values.iter().enumerate().map(|(i, v)| v + 0.5 + 0.1 * (i % 5) as f64).collect();
+        let bootstrap = Bootstrap::default();
+        let (a, b) = (
+            bootstrap.replicate(40, mean_of(&better)).remove(0),
+            bootstrap.replicate(40, mean_of(&values)).remove(0),
+        );
+        let difference = a.minus(&b).unwrap();
+        let [low, high] = difference.interval.unwrap();
+        assert!((difference.value - 0.7).abs() < 1e-12);
+        assert!(low > 0.6 && high < 0.8 && difference.p.unwrap() < 0.005, "{difference:?}");
+        let [low, high] = a.interval().unwrap();
+        assert!(high - low > 2.0);
+        let none = a.minus(&a).unwrap();
+        assert_eq!((none.value, none.p), (0.0, Some(1.0)));
+    }
+
+    /// Means of skewed values, a new sample each time: how often the truth is inside.
+    #[test]
+    fn intervals_cover_the_truth() {
+        let mut random = Pcg64::seed_from_u64(7);
+        let mut inside = 0;
+        const TRIALS: usize = 1000;
+        for trial in 0..TRIALS {
+            let values: Vec<f64> = (0..25)
+                .map(|_| {
+                    let normal: f64 = StandardNormal.sample(&mut random);
+                    normal + 0.3 * normal * normal
+                })
+                .collect();
+            let bootstrap = Bootstrap { replicates: 500, seed: trial as u64 };
+            let found = bootstrap.replicate(25, mean_of(&values)).remove(0);
+            let [low, high] = found.interval().unwrap();
+            inside += usize::from((low..=high).contains(&0.3));
+        }
+        let share = inside as f64 / TRIALS as f64;
+        assert!((0.93..=0.97).contains(&share), "{share}");
+    }
+}
