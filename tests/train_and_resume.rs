@@ -363,11 +363,21 @@ fn a_concatenation_joins_trained_networks_and_refuses_others() {
     let result: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!(result["results"][0]["method"], "model (albedo + normals)");
 
+    // Members that are not trained to their end, or not at all.
+    fs::remove_dir_all(workshop.path("joint")).unwrap();
+    let output = joint(["albedo", "nothing"], "");
+    assert!(stderr(&output).contains("train it first"), "{}", stderr(&output));
+    let settings = workshop.path("albedo/config.toml");
+    let text = fs::read_to_string(&settings).unwrap();
+    fs::write(&settings, text.replace("epochs = 8", "epochs = 9")).unwrap();
+    let output = joint(["albedo", "normals"], "");
+    assert!(stderr(&output).contains("is at epoch 8 of 9"), "{}", stderr(&output));
+    fs::write(&settings, text).unwrap();
+
     // Members whose training saw other people are refused.
     let split = workshop.path("albedo/split.csv");
     let parts = fs::read_to_string(&split).unwrap();
     fs::write(&split, parts.replacen("gallery", "train", 1)).unwrap();
-    fs::remove_dir_all(workshop.path("joint")).unwrap();
     let output = joint(["albedo", "normals"], "freeze = false");
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("another split of people"), "{}", stderr(&output));
@@ -522,6 +532,54 @@ fn a_loss_that_explodes_stops_with_the_names_of_the_batch() {
         message.contains(&name)
     });
     assert_eq!(named.count(), 6, "{message}");
+}
+
+#[test]
+fn what_is_not_of_a_run_is_left_alone() {
+    let workshop = Workshop::new(true);
+    let foreign = workshop.path("foreign/checkpoints/best/model.pt");
+    fs::create_dir_all(foreign.parent().unwrap()).unwrap();
+    fs::write(&foreign, "somebody's").unwrap();
+    let fresh = [workshop.train_arguments("foreign"), vec!["--fresh"]].concat();
+    fs::write(workshop.path("foreign/config.toml"), "somebody's").unwrap();
+    let output = lumiface(&fresh);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("is not of a training run"), "{}", stderr(&output));
+    fs::remove_file(workshop.path("foreign/config.toml")).unwrap();
+    let output = lumiface(&fresh);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(fs::read_to_string(&foreign).unwrap(), "somebody's");
+}
+
+#[test]
+fn a_refused_resume_leaves_the_run_as_it_was() {
+    let workshop = Workshop::new(true);
+    assert!(workshop.train("run").status.success());
+    let resolved = fs::read_to_string(workshop.path("run/config.toml")).unwrap();
+    let refused = |said: &str| {
+        let output =
+            lumiface(&[workshop.train_arguments("run"), vec!["--accept-changes"]].concat());
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains(said), "{}", stderr(&output));
+        let now = fs::read_to_string(workshop.path("run/config.toml")).unwrap();
+        assert_eq!(now, resolved);
+    };
+    // Fewer epochs than are done; mirrored people, of whom the classifier knows nothing.
+    fs::write(workshop.path("config.toml"), CONFIG.replace("epochs = 8", "epochs = 3")).unwrap();
+    refused("more than optimizer.epochs 3");
+    let mirrored =
+        CONFIG.replace("mirror = true", "mirror = true\nmirror_is_another_person = true");
+    fs::write(workshop.path("config.toml"), mirrored).unwrap();
+    refused("other people");
+    // One capture less than it was begun with.
+    fs::write(workshop.path("config.toml"), CONFIG.replace("1e-3", "2e-3")).unwrap();
+    let manifest = workshop.path("maps/manifest.csv");
+    let rows = fs::read_to_string(&manifest).unwrap();
+    let split = fs::read_to_string(workshop.path("run/split.csv")).unwrap();
+    let trained = split.lines().find_map(|line| line.strip_suffix(",train")).unwrap();
+    let gone = rows.lines().find(|line| line.starts_with(&format!("{trained},"))).unwrap();
+    fs::write(&manifest, rows.replace(&format!("{gone}\n"), "")).unwrap();
+    refused("other captures or labels");
 }
 
 #[test]

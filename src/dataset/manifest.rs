@@ -69,6 +69,11 @@ pub mod files {
 const DEPTH_UNIT: &str = "px";
 
 impl ManifestRow {
+    /// Whether it shows a print or a screen in place of a face.
+    pub fn is_attack(&self) -> bool {
+        self.labels.get("attack").is_some_and(|kind| kind != "none")
+    }
+
     /// "id/session"
     pub fn name(&self) -> String {
         format!("{}/{}", self.id, self.session)

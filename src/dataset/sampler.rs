@@ -86,6 +86,13 @@ impl Sampler {
                  (sampler.captures_per_person)"
             ));
         }
+        let most = sampler.max_captures_per_person;
+        if most > 0 && most < k {
+            return Err(format!(
+                "sampler.max_captures_per_person {most} leaves fewer captures of a person than the \
+                 sampler.captures_per_person {k} of a batch"
+            ));
+        }
         if k > 0 && sampler.people() < batch_size / k {
             return Err(format!(
                 "{} people do not fill a batch of {} people × {k} captures; lower \
@@ -108,11 +115,11 @@ impl Sampler {
         self.items.iter().map(|item| item.person).collect::<BTreeSet<_>>().len()
     }
 
-    /// People who have fewer captures than stand in a batch: theirs are shown several times.
+    /// People of whom fewer captures are drawn than stand in a batch: theirs are shown several times.
     pub fn people_short_of_captures(&self) -> usize {
         let mut counts = BTreeMap::new();
-        for item in &self.items {
-            *counts.entry(item.person).or_insert(0usize) += 1;
+        for at in self.drawn(0) {
+            *counts.entry(self.items[at].person).or_insert(0usize) += 1;
         }
         counts.values().filter(|&&count| count < self.captures_per_person).count()
     }
@@ -125,6 +132,11 @@ impl Sampler {
             return order.chunks_exact(self.batch_size).map(<[usize]>::to_vec).collect();
         }
         self.balanced(&order, &mut random)
+    }
+
+    /// Whether epochs draw from other captures than all of them.
+    pub fn thins(&self) -> bool {
+        self.max_captures_per_person > 0 || !self.undersample.is_empty()
     }
 
     /// The captures that an epoch draws from, thinned as the configuration wants it.
@@ -285,6 +297,8 @@ mod tests {
         };
         let k = |k| SamplerConfig { captures_per_person: k, ..Default::default() };
         assert!(of(k(3), 10).contains("cannot be divided"));
+        let thin = SamplerConfig { max_captures_per_person: 2, ..k(3) };
+        assert!(of(thin, 9).contains("fewer captures of a person"));
         assert!(of(k(1), 11).contains("10 people do not fill"));
         assert!(of(k(0), 56).contains("do not fill a batch of 56"));
         let undersample = vec![Undersample { task: "age".into(), ratio: 2.0 }];

@@ -17,6 +17,10 @@ pub enum Part {
     Gallery,
 }
 
+impl Part {
+    pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Gallery];
+}
+
 impl std::str::FromStr for Part {
     type Err = String;
 

@@ -15,7 +15,7 @@ use crate::train::{
 };
 use burn::module::Module;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Rows of the contact sheet.
 const SHEET_ROWS: usize = 20;
@@ -63,6 +63,11 @@ pub enum EvaluateError {
     Impossible(String),
 }
 
+/// The files that an evaluation of a part leaves.
+pub(super) fn result_files(out: &Path, part: Part) -> [PathBuf; 2] {
+    [out.join(format!("evaluation-{part}.json")), out.join(format!("matches-{part}.png"))]
+}
+
 /// Evaluates a run and writes `evaluation-<split>.json` and `matches-<split>.png`.
 pub fn evaluate(
     options: &EvaluateOptions,
@@ -77,6 +82,12 @@ pub fn evaluate(
     let captures = captures_of(&collection, &split, *part);
     let ids: Vec<&str> = captures.iter().map(|capture| capture.row.id.as_str()).collect();
     let protocol = Protocol::new(&ids, options.enrolment);
+    if split.people(*part).next().is_none() && protocol.people() == 0 {
+        return Err(EvaluateError::Impossible(format!(
+            "{}: kept nobody for {part}; train with split.{part}_count, or choose another --split",
+            run.display()
+        )));
+    }
     if protocol.people() == 0 {
         let folders: Vec<String> = data.iter().map(|path| path.display().to_string()).collect();
         return Err(EvaluateError::Impossible(format!(
@@ -133,11 +144,10 @@ pub fn evaluate(
         warnings: checkpoint.warnings,
     };
 
-    let json = options.out.join(format!("evaluation-{part}.json"));
+    let [json, sheet] = result_files(&options.out, *part);
     let text = serde_json::to_vec_pretty(&evaluation)
         .map_err(|e| EvaluateError::Impossible(e.to_string()))?;
     write_atomically(&json, |out| out.write_all(&text))?;
-    let sheet = options.out.join(format!("matches-{part}.png"));
     let match_rows = match_rows(&captures, &protocol, &identity, &source, &config);
     let title = format!(
         "{} probes of {} people, enrolled once each: mistakes first, then a selection",

@@ -87,8 +87,8 @@ pub enum StudyError {
     #[error(transparent)]
     Preprocess(#[from] PreprocessError),
     // Not named `source`: an error chain would print it twice.
-    #[error("variant `{variant}`: {error}")]
-    Train { variant: String, error: Box<TrainRunError> },
+    #[error("variant `{variant}`: {error}{hint}")]
+    Train { variant: String, error: Box<TrainRunError>, hint: String },
     #[error("variant `{variant}`: {error}")]
     Evaluate { variant: String, error: Box<EvaluateError> },
     #[error("{0}")]
@@ -142,10 +142,16 @@ fn variant_configs(config: &StudyConfig, out: &Path) -> Result<Vec<TrainConfig>,
         }
         fill_in(&mut table, variant.train.clone());
         fill_in(&mut table, config.train.clone());
-        match resolve_train_config(table) {
-            Ok(config) => configs.push(config),
+        let resolved = match resolve_train_config(table) {
+            Ok(resolved) => resolved,
             Err(reason) => return fail(reason),
+        };
+        if resolved.split.gallery_people.len().max(resolved.split.gallery_count) < 2 {
+            return fail(
+                "split.gallery_count: two people or more must be kept to evaluate on".into(),
+            );
         }
+        configs.push(resolved);
     }
     if configs.is_empty() {
         return Err("variants: none is listed".into());
@@ -206,7 +212,15 @@ pub fn study(options: &StudyOptions, emit: EventSink<'_>) -> Result<StudySummary
             },
             emit,
         )
-        .map_err(|e| StudyError::Train { variant: name.clone(), error: Box::new(e) })?;
+        .map_err(|error| {
+            // The flags are those of `train`.
+            let hint = if error.to_string().contains("--fresh") {
+                format!(" (in a study: delete {} to train the variant anew)", run.display())
+            } else {
+                String::new()
+            };
+            StudyError::Train { variant: name.clone(), error: Box::new(error), hint }
+        })?;
         let first = last.is_none();
         let summary = evaluate(
             &EvaluateOptions {
@@ -291,6 +305,8 @@ mod tests {
         size = 64
         [train]
         input_side = 32
+        [train.split]
+        gallery_count = 2
         [train.optimizer]
         batch_size = 8
         [[variants]]
@@ -332,5 +348,6 @@ mod tests {
         assert!(of("sessions = 3", "sessions = 1").contains("2 sessions"));
         let general = of("input_side = 32", "input_side = 32\nmodalities = ['depth']");
         assert!(general.contains("its own modalities"), "{general}");
+        assert!(of("gallery_count = 2", "gallery_count = 1").contains("two people or more"));
     }
 }

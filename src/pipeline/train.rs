@@ -9,6 +9,7 @@
 //! run/report.json     what it was trained on, how it went, which state to use
 //! ```
 
+use super::evaluate::result_files;
 use super::recognition::{captures_of, task_results};
 use super::{Event, EventSink, open_compute};
 use crate::config::{ConfigError, read_toml};
@@ -19,9 +20,9 @@ use crate::io::{FolderLock, IoError, remove_file, write_atomically, write_json};
 use crate::model::{ConfidenceInput, MultiTaskNetwork};
 use crate::reconstruct::Compute;
 use crate::train::{
-    EVENT_FILE, EventFile, Losses, Pace, TrainConfig, TrainError, TrainEvent, TrainedOn, Trainer,
-    TrainingData, Validation, class_of, difference, embed, has_best, has_checkpoint, load_best,
-    load_latest, read_train_config, remove_all, stored_side,
+    Begin, EVENT_FILE, EventFile, Losses, Pace, TrainConfig, TrainError, TrainEvent, TrainedOn,
+    Trainer, TrainingData, Validation, class_of, difference, embed, has_best, has_checkpoint,
+    load_best, read_train_config, remove_all, stored_side, trained_epochs,
 };
 use burn::module::Module;
 use burn::tensor::Device;
@@ -144,7 +145,11 @@ pub fn train(options: &TrainOptions, emit: EventSink<'_>) -> Result<(), TrainRun
     let run = RunFiles::new(out);
     let warn = |text: String| run.take(&TrainEvent::Warning { text }, emit);
     let goes_on = !options.fresh && has_checkpoint(out);
-    let members = if goes_on { Vec::new() } else { load_members(config, &split, &device, &warn)? };
+    let begin = if goes_on {
+        Begin::From(out)
+    } else {
+        Begin::Anew(load_members(config, &split, &device, &warn)?)
+    };
     let packs = options.packs.as_deref();
     let source = Arc::new(sample_source(config, &config.modalities, &collection, packs, &warn)?);
     let training = TrainingData::new(config, &collection, &split, source.clone())?;
@@ -153,28 +158,19 @@ pub fn train(options: &TrainOptions, emit: EventSink<'_>) -> Result<(), TrainRun
             class_of(task, capture.row).map_err(TrainError::from)?;
         }
     }
-    let trained_on = TrainedOn::new(config, &split);
-    if goes_on && options.accept_changes {
-        load_latest(out, &trained_on, &device).map_err(TrainError::from)?;
-    }
     // A best state without a checkpoint is of a run that was killed early, or imported: training
     // begins anew, but under another configuration it would replace what is not its own.
-    prepare_run(options, &split, goes_on || (!options.fresh && has_best(out)))?;
+    check_begun(options, &split, goes_on || (!options.fresh && has_best(out)))?;
     let class_counts: Vec<Vec<usize>> = (0..config.tasks.len())
         .map(|task| training.class_counts(task, config.tasks[task].classes.len()))
         .collect();
     let captures = training.captures();
-    let on_event = |event: TrainEvent| run.take(&event, emit);
-    let mut trainer = Trainer::new(
-        config.clone(),
-        training,
-        trained_on,
-        members,
-        out,
-        device.clone(),
-        &on_event,
-    )?;
+    let trained_on = TrainedOn::new(config, &split);
+    let mut trainer =
+        Trainer::new(config.clone(), training, trained_on, begin, device.clone(), &warn)?;
+    write_settings(options, &split)?;
 
+    let on_event = |event: TrainEvent| run.take(&event, emit);
     let watched = captures_of(&collection, &split, Part::Validation);
     let ids: Vec<&str> = watched.iter().map(|capture| capture.row.id.as_str()).collect();
     let protocol = Protocol::new(&ids, Enrolment::Each);
@@ -225,12 +221,18 @@ pub fn train(options: &TrainOptions, emit: EventSink<'_>) -> Result<(), TrainRun
         pace: finished.pace,
         warnings: finished.warnings,
     };
-    // A run that was finished before has nothing new to tell.
+    // A run that was finished and reported before has nothing new to tell, not even its pace.
     let path = out.join(REPORT_FILE);
-    if report.pace.is_some() || !path.exists() {
+    if report.pace.is_some() || reported_steps(&path) != Some(report.steps) {
         write_json(&path, &report)?;
     }
     Ok(())
+}
+
+/// Steps that a report speaks of.
+fn reported_steps(report: &Path) -> Option<u64> {
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(report).ok()?).ok()?;
+    report.get("steps")?.as_u64()
 }
 
 /// The trained networks of a concatenation's modalities.
@@ -248,7 +250,11 @@ fn load_members(
         .zip(&config.modalities)
         .map(|(run, &modality)| {
             let fail = |reason: String| TrainRunError::Member { run: run.clone(), reason };
-            let member = read_train_config(&run.join(CONFIG_FILE))?;
+            let settings = run.join(CONFIG_FILE);
+            if !settings.exists() {
+                return Err(fail("is no run yet; train it first".into()));
+            }
+            let member = read_train_config(&settings)?;
             if member.modalities != [modality] {
                 return Err(fail(format!("was not trained on {} alone", modality.name())));
             }
@@ -265,6 +271,13 @@ fn load_members(
             if single != wanted {
                 let difference = difference(&single, &wanted);
                 return Err(fail(format!("has another architecture than this run ({difference})")));
+            }
+            // Weights that were imported count no epochs.
+            let (done, wanted) = (trained_epochs(run).unwrap_or(0), member.optimizer.epochs);
+            if done > 0 && done < wanted {
+                return Err(fail(format!(
+                    "is at epoch {done} of {wanted}; train it to its end first"
+                )));
             }
             let checkpoint = load_best(run, &trained_on, device).map_err(TrainError::from)?;
             checkpoint.warnings.into_iter().for_each(warn);
@@ -431,8 +444,9 @@ fn epoch_scalars(
     scalars.into_iter().map(|(tag, value)| (tag, value as f32)).collect()
 }
 
-/// Writes configuration and split, or checks that they are the ones the run was begun with.
-fn prepare_run(
+/// Whether the run folder is this command's to write to, and was begun with the same configuration and
+/// people.
+fn check_begun(
     options: &TrainOptions,
     split: &Split,
     begun_before: bool,
@@ -440,13 +454,7 @@ fn prepare_run(
     let run = &options.out;
     let config_path = run.join(CONFIG_FILE);
     let split_path = run.join(SPLIT_FILE);
-    if options.fresh {
-        // Weights first: killed in between, no other split may find them.
-        remove_all(run)?;
-        for name in [CONFIG_FILE, SPLIT_FILE, METRICS_FILE, EVENT_FILE, REPORT_FILE] {
-            remove_file(&run.join(name))?;
-        }
-    } else if config_path.exists() && !split_path.exists() {
+    if config_path.exists() && !split_path.exists() {
         return Err(TrainRunError::Foreign(config_path));
     }
     if begun_before && config_path.exists() {
@@ -466,10 +474,24 @@ fn prepare_run(
             return Err(TrainRunError::PeopleChanged { run: run.clone(), difference });
         }
     }
-    let text = to_toml(&options.config);
-    split.write(&split_path)?;
-    write_atomically(&config_path, |out| out.write_all(text.as_bytes()))?;
     Ok(())
+}
+
+/// Writes configuration and split, in place of all that a run held where it starts over.
+fn write_settings(options: &TrainOptions, split: &Split) -> Result<(), IoError> {
+    let run = &options.out;
+    if options.fresh {
+        // Weights first: killed in between, no other split may find them.
+        remove_all(run)?;
+        let of_evaluation = Part::ALL.iter().flat_map(|&part| result_files(run, part));
+        let others = [CONFIG_FILE, SPLIT_FILE, METRICS_FILE, EVENT_FILE, REPORT_FILE];
+        for path in others.map(|name| run.join(name)).into_iter().chain(of_evaluation) {
+            remove_file(&path)?;
+        }
+    }
+    let text = to_toml(&options.config);
+    split.write(&run.join(SPLIT_FILE))?;
+    write_atomically(&run.join(CONFIG_FILE), |out| out.write_all(text.as_bytes()))
 }
 
 fn to_toml(config: &TrainConfig) -> String {

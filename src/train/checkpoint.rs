@@ -32,6 +32,8 @@ pub enum CheckpointError {
     Io(#[from] IoError),
     #[error("{path}: the checkpoint is damaged ({reason}); delete that folder to go on without it", path = .path.display())]
     Damaged { path: PathBuf, reason: String },
+    #[error("{path}: the checkpoint was written by another version of lumiface (format {format}); go on with that version, or give --fresh to train again", path = .path.display())]
+    OtherFormat { path: PathBuf, format: u32 },
     #[error("{path}: the checkpoint is of another architecture ({difference}); evaluate it with its own run folder, or train again", path = .path.display())]
     OtherArchitecture { path: PathBuf, difference: String },
     #[error("{path}: the checkpoint was trained on other people, another modality or other classes than this run says; give --fresh to train again", path = .0.display())]
@@ -110,10 +112,9 @@ impl TrainedOn {
         let people: Vec<&str> = split.people(Part::Train).collect();
         let view = (&config.modalities, config.input_side);
         let classes: Vec<&Vec<String>> = config.tasks.iter().map(|task| &task.classes).collect();
-        Self {
-            network: config.network(config.identities(people.len())),
-            digest: sha256_hex(format!("{people:?} {view:?} {classes:?}").as_bytes()),
-        }
+        let identities = config.identities(people.len());
+        let digest = format!("{people:?} {identities} {view:?} {classes:?}");
+        Self { network: config.network(identities), digest: sha256_hex(digest.as_bytes()) }
     }
 }
 
@@ -226,10 +227,20 @@ pub fn has_best(run: &Path) -> bool {
     run.join(CHECKPOINT_FOLDER).join(BEST).exists()
 }
 
+/// Epochs of a run's newest checkpoint, or of its best state where it has no other; `None` without
+/// either, or where its record cannot be read.
+pub fn trained_epochs(run: &Path) -> Option<usize> {
+    let best = run.join(CHECKPOINT_FOLDER).join(BEST);
+    let newest = folders(run).pop().unwrap_or(best);
+    let record = std::fs::read(newest.join(RECORD)).ok()?;
+    Some(serde_json::from_slice::<Record>(&record).ok()?.progress.epoch)
+}
+
 /// Deletes the checkpoints of a run, and nothing else.
 pub fn remove_all(run: &Path) -> Result<(), IoError> {
     let best = run.join(CHECKPOINT_FOLDER).join(BEST);
-    for folder in folders(run).into_iter().chain(best.exists().then_some(best)) {
+    let is_ours = |folder: &PathBuf| folder.join(RECORD).exists();
+    for folder in folders(run).into_iter().chain([best]).filter(is_ours) {
         remove_folder(&folder)?;
     }
     Ok(())
@@ -265,9 +276,7 @@ pub fn load_latest(
     for folder in folders(run).iter().rev() {
         match load(folder, trained_on, device) {
             Ok(checkpoint) => return Ok(Checkpoint { warnings, ..checkpoint }),
-            Err(
-                error @ (CheckpointError::OtherArchitecture { .. } | CheckpointError::OtherRun(_)),
-            ) => return Err(error),
+            Err(error) if !matches!(error, CheckpointError::Damaged { .. }) => return Err(error),
             Err(error) => {
                 warnings.push(error.to_string());
                 last_error = Some(error);
@@ -311,7 +320,8 @@ fn load(
         .and_then(|bytes| serde_json::from_slice(&bytes).map_err(|e| e.to_string()))
         .map_err(|e| damaged(format!("{RECORD}: {e}")))?;
     if record.format != FORMAT {
-        return Err(damaged(format!("format {} is not known", record.format)));
+        let path = folder.to_path_buf();
+        return Err(CheckpointError::OtherFormat { path, format: record.format });
     }
     // How many identities there were follows from the people, who are compared by the digest; of
     // imported weights it is all that is known of them.

@@ -195,7 +195,7 @@ pub struct TaskConfig {
     #[serde(default)]
     pub alpha: Vec<f32>,
     /// Takes n / (C n_c) for the weight of class c, of n training captures with a label and C classes,
-    /// n_c of them in the class.
+    /// n_c of them in the class; counted as an epoch draws them, where the sampler leaves some out.
     #[serde(default)]
     pub balanced: bool,
     /// Focal focus of each class; 0 where empty.
@@ -329,6 +329,11 @@ impl TrainConfig {
         if augment.mirror_is_another_person && !augment.mirror {
             return Err("augment.mirror_is_another_person needs augment.mirror".into());
         }
+        if self.identity.loss == IdentityLoss::Triplet && self.identity.least_class_weight < 1.0 {
+            return Err(
+                "identity.least_class_weight is MagFace's; the triplet loss has no classes".into(),
+            );
+        }
         if self.identity.loss == IdentityLoss::Triplet && self.sampler.captures_per_person < 2 {
             return Err("the triplet loss needs several captures of each person in a batch; give \
                  sampler.captures_per_person 2 or more"
@@ -397,6 +402,9 @@ impl TrainConfig {
                 fusion.members.len(),
                 modalities.len()
             ));
+        }
+        if fusion.kind != FusionKind::default() && modalities.len() == 1 {
+            return Err("fusion.kind is for several modalities".into());
         }
         if !fusion.freeze && fusion.members.is_empty() {
             return Err("fusion.freeze is for fusion.members, of which there are none".into());
@@ -520,16 +528,16 @@ impl TaskConfig {
         Ok(())
     }
 
-    /// The task's loss; `counts` are the training captures of each class.
-    pub fn focal(&self, counts: &[usize]) -> crate::loss::FocalConfig {
+    /// The task's loss; `counts` are the captures of each class that an epoch draws.
+    pub fn focal(&self, counts: &[f64]) -> crate::loss::FocalConfig {
         let classes = self.classes.len();
         let or = |values: &Vec<f32>, default: f32| {
             if values.is_empty() { vec![default; classes] } else { values.clone() }
         };
         let alpha = if self.balanced {
-            let total: usize = counts.iter().sum();
+            let total: f64 = counts.iter().sum();
             // A class without captures has no sample that its weight could fall on.
-            let of = |&n: &usize| total as f32 / (classes * n.max(1)) as f32;
+            let of = |&n: &f64| if n > 0.0 { (total / (classes as f64 * n)) as f32 } else { 1.0 };
             counts.iter().map(of).collect()
         } else {
             or(&self.alpha, 1.0)
@@ -647,6 +655,9 @@ mod tests {
     fn balanced_weights_worked_by_hand() {
         let mut task = parse("[[tasks]]\nname='pose'\nclasses=['1','2','*']").tasks.remove(0);
         task.balanced = true;
-        assert_eq!(task.focal(&[60, 30, 10]).alpha, [100.0 / 180.0, 100.0 / 90.0, 100.0 / 30.0]);
+        assert_eq!(
+            task.focal(&[60.0, 30.0, 10.0]).alpha,
+            [100.0 / 180.0, 100.0 / 90.0, 100.0 / 30.0]
+        );
     }
 }

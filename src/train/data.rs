@@ -33,6 +33,7 @@ pub struct TrainingData {
     pub people: usize,
     source: Arc<SampleSource>,
     pub(super) sampler: Sampler,
+    epochs: usize,
 }
 
 impl TrainingData {
@@ -49,7 +50,8 @@ impl TrainingData {
         let people: BTreeMap<&str, usize> =
             split.people(Part::Train).enumerate().map(|(i, id)| (id, i)).collect();
         let capture = |CaptureRef { set, row }: CaptureRef<'_>| {
-            let person = *people.get(row.id.as_str())?;
+            // A print of somebody must not be learned as being somebody.
+            let person = *people.get(row.id.as_str()).filter(|_| !row.is_attack())?;
             let classes = config.tasks.iter().map(|task| class_of(task, row)).collect();
             Some(match classes {
                 Ok(classes) => Ok(TrainingCapture { set, name: row.name(), person, classes }),
@@ -63,7 +65,8 @@ impl TrainingData {
         let batch_size = config.optimizer.batch_size;
         let sampler = Sampler::new(&config.sampler, items, &tasks, batch_size, config.seed)
             .map_err(TrainError::Impossible)?;
-        Ok(Self { captures, people: people.len(), source, sampler })
+        let epochs = config.optimizer.epochs;
+        Ok(Self { captures, people: people.len(), source, sampler, epochs })
     }
 
     pub fn captures(&self) -> usize {
@@ -75,19 +78,26 @@ impl TrainingData {
         counts(classes, self.captures.iter().filter_map(|capture| capture.classes[task]))
     }
 
-    /// Captures of each class of a task among those that an epoch draws from: what weights against
-    /// skew hang on, lest a class that is drawn thinner be weighted down once more.
-    pub(super) fn drawn_class_counts(&self, task: usize, classes: usize) -> Vec<usize> {
-        counts(classes, self.drawn().filter_map(|capture| capture.classes[task]))
+    /// Captures of each class of a task that an epoch draws, in the mean over the run: what weights
+    /// against skew hang on, lest a class that is drawn thinner be weighted down once more.
+    pub(super) fn drawn_class_counts(&self, task: usize, classes: usize) -> Vec<f64> {
+        self.drawn_counts(classes, |capture| capture.classes[task])
     }
 
-    /// Captures of each person among those that an epoch draws from.
-    pub(super) fn drawn_person_counts(&self) -> Vec<usize> {
-        counts(self.people, self.drawn().map(|capture| capture.person))
+    /// Captures of each person that an epoch draws, in the mean over the run.
+    pub(super) fn drawn_person_counts(&self) -> Vec<f64> {
+        self.drawn_counts(self.people, |capture| Some(capture.person))
     }
 
-    fn drawn(&self) -> impl Iterator<Item = &TrainingCapture> {
-        self.sampler.drawn(0).into_iter().map(|position| &self.captures[position])
+    fn drawn_counts(
+        &self,
+        kinds: usize,
+        kind: impl Fn(&TrainingCapture) -> Option<usize>,
+    ) -> Vec<f64> {
+        let epochs = if self.sampler.thins() { self.epochs } else { 1 };
+        let drawn = (0..epochs).flat_map(|epoch| self.sampler.drawn(epoch));
+        let total = counts(kinds, drawn.filter_map(|position| kind(&self.captures[position])));
+        total.into_iter().map(|count| count as f64 / epochs as f64).collect()
     }
 
     /// Of the captures and their classes, in order: what the order of batches hangs on.

@@ -14,7 +14,7 @@ mod trainer;
 
 pub use checkpoint::{
     Best, Checkpoint, CheckpointError, TrainedOn, difference, has_best, has_checkpoint, load_best,
-    load_latest, remove_all, save_best,
+    load_latest, remove_all, save_best, trained_epochs,
 };
 pub use config::{
     AdversaryConfig, FusionConfig, IdentityConfig, IdentityLoss, LossWeights, NetworkOptions,
@@ -27,5 +27,5 @@ pub use labels::{LabelError, class_of};
 pub use lengths::EmbeddingLengths;
 pub use tensorboard::{EVENT_FILE, EventFile};
 pub use trainer::{
-    Losses, Pace, TrainError, TrainEvent, Trainer, Validate, Validation, stored_side,
+    Begin, Losses, Pace, TrainError, TrainEvent, Trainer, Validate, Validation, stored_side,
 };

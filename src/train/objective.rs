@@ -117,12 +117,13 @@ impl Objective {
 }
 
 /// From 1 for who has the fewest captures down to `least` for who has the most, in proportion.
-fn class_weights(counts: &[usize], least: f32) -> Vec<f32> {
-    let (fewest, most) = match (counts.iter().min(), counts.iter().max()) {
-        (Some(&fewest), Some(&most)) if most > fewest => (fewest, most),
-        _ => return vec![1.0; counts.len()],
-    };
-    let share = |&n: &usize| (n - fewest) as f32 / (most - fewest) as f32;
+fn class_weights(counts: &[f64], least: f32) -> Vec<f32> {
+    let fewest = counts.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = counts.iter().copied().fold(0.0, f64::max);
+    if most <= fewest {
+        return vec![1.0; counts.len()];
+    }
+    let share = |&n: &f64| ((n - fewest) / (most - fewest)) as f32;
     counts.iter().map(|n| 1.0 - (1.0 - least) * share(n)).collect()
 }
 
@@ -132,7 +133,7 @@ mod tests {
 
     #[test]
     fn class_weights_worked_by_hand() {
-        assert_eq!(class_weights(&[2, 4, 6], 0.3), [1.0, 0.65, 0.3]);
-        assert_eq!(class_weights(&[5, 5], 0.3), [1.0, 1.0]);
+        assert_eq!(class_weights(&[2.0, 4.0, 6.0], 0.3), [1.0, 0.65, 0.3]);
+        assert_eq!(class_weights(&[5.0, 5.0], 0.3), [1.0, 1.0]);
     }
 }

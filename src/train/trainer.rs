@@ -115,6 +115,14 @@ pub enum TrainEvent {
     },
 }
 
+/// What training begins with.
+pub enum Begin<'a> {
+    /// The trained networks of a concatenation's modalities; none begins from nothing.
+    Anew(Vec<MultiTaskNetwork>),
+    /// The newest checkpoint of a run.
+    From(&'a Path),
+}
+
 /// A network in training.
 pub struct Trainer {
     config: TrainConfig,
@@ -133,32 +141,28 @@ pub fn stored_side(input_side: usize) -> usize {
 }
 
 impl Trainer {
-    /// Takes up the newest checkpoint of `run`, if there is one, or begins.
-    ///
-    /// `members` are the trained networks of a concatenation's modalities, on `device`; none begins
-    /// from nothing.
+    /// Everything that training needs, in memory; nothing is written before [`Trainer::run`].
     ///
     /// # Errors
-    /// Batches that cannot be filled, or a checkpoint of another run.
+    /// Nothing but damaged checkpoints to go on from, or one of another run, of other captures or of
+    /// more epochs than are wanted.
     pub fn new(
         config: TrainConfig,
         data: TrainingData,
         trained_on: TrainedOn,
-        members: Vec<MultiTaskNetwork>,
-        run: &Path,
+        begin: Begin<'_>,
         device: Device,
-        emit: &dyn Fn(TrainEvent),
+        warn: &dyn Fn(String),
     ) -> Result<Self, TrainError> {
-        let warn = |text: String| emit(TrainEvent::Warning { text });
         for text in doubts(&config, &data) {
             warn(text);
         }
         let objective = Objective::new(&config, &data);
         let training_device = device.clone().autodiff();
         let mut optimizer = new_optimizer(&config);
-        let (network, progress) = match checkpoint::load_latest(run, &trained_on, &training_device)
-        {
-            Ok(checkpoint) => {
+        let (network, progress) = match begin {
+            Begin::From(run) => {
+                let checkpoint = checkpoint::load_latest(run, &trained_on, &training_device)?;
                 checkpoint.warnings.into_iter().for_each(warn);
                 let state = Bytes::from_bytes_vec(checkpoint.optimizer_state);
                 optimizer = optimizer.from_bytes(state).map_err(|e| {
@@ -171,6 +175,15 @@ impl Trainer {
                     return Err(TrainError::DataChanged(run.to_path_buf()));
                 }
                 let mut progress = checkpoint.progress;
+                if progress.epoch > config.optimizer.epochs {
+                    return Err(TrainError::Impossible(format!(
+                        "{}: has {} epochs behind it, more than optimizer.epochs {}; evaluate it as \
+                         it is, or give --fresh to train anew",
+                        run.display(),
+                        progress.epoch,
+                        config.optimizer.epochs
+                    )));
+                }
                 if progress.best.is_some() && !checkpoint::has_best(run) {
                     warn(format!(
                         "{}: the state that did best on the people for validation is gone; the \
@@ -181,7 +194,7 @@ impl Trainer {
                 }
                 (checkpoint.network, progress)
             }
-            Err(CheckpointError::Missing(_)) => {
+            Begin::Anew(members) => {
                 device.seed(config.seed);
                 let network = trained_on.network.init(&training_device);
                 let network = if members.is_empty() {
@@ -191,18 +204,8 @@ impl Trainer {
                 };
                 (network, Progress { data: data.digest(), ..Progress::default() })
             }
-            Err(error) => return Err(error.into()),
         };
         let network = if config.fusion.is_frozen() { network.freeze_streams() } else { network };
-        let epochs = config.optimizer.epochs;
-        emit(TrainEvent::Started {
-            samples: data.captures(),
-            people: data.people,
-            epochs,
-            steps: (0..epochs).map(|epoch| data.sampler.epoch(epoch).len()).sum(),
-            resumed_epochs: progress.epoch,
-            resumed_steps: progress.total_steps,
-        });
         Ok(Self {
             config,
             trained_on,
@@ -223,6 +226,14 @@ impl Trainer {
         emit: &dyn Fn(TrainEvent),
     ) -> Result<(), TrainError> {
         let epochs = self.config.optimizer.epochs;
+        emit(TrainEvent::Started {
+            samples: self.data.captures(),
+            people: self.data.people,
+            epochs,
+            steps: (0..epochs).map(|epoch| self.data.sampler.epoch(epoch).len()).sum(),
+            resumed_epochs: self.progress.epoch,
+            resumed_steps: self.progress.total_steps,
+        });
         let (first_epoch, first_step) = (self.progress.epoch, self.progress.step);
         let (config, data) = (self.config.clone(), self.data.clone());
         std::thread::scope(|scope| {
