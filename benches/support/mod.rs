@@ -1,5 +1,7 @@
 //! What the benches share: timing by repetition, and which GPU.
 
+#![allow(dead_code)] // Not every bench uses all of it.
+
 use lumiface::gpu::{Gpu, choose_adapter, list_adapters};
 use std::time::Instant;
 

@@ -2,6 +2,7 @@
 
 mod atomic;
 mod decode;
+mod embeddings;
 mod exr_map;
 mod hash;
 mod mesh;
@@ -12,6 +13,7 @@ mod state_dict;
 
 pub use atomic::{FolderLock, StagedFolder, remove_folder, write_atomically};
 pub use decode::image_size;
+pub use embeddings::{EmbeddedCapture, Embeddings};
 pub use exr_map::{
     MapCompression, read_albedo, read_normals, read_plane, read_rgb, write_albedo, write_normals,
     write_plane, write_rgb,
