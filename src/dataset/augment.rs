@@ -95,8 +95,13 @@ pub fn random_view(
 
 /// The whole sample at `side` pixels.
 pub fn whole_view(sample: &Sample<'_>, side: usize) -> View {
+    whole_view_of(sample, side, false)
+}
+
+/// The whole sample at `side` pixels, mirrored if wanted.
+pub fn whole_view_of(sample: &Sample<'_>, side: usize, mirrored: bool) -> View {
     let crop = sample.side as f32;
-    let window = Window { top: 0.0, left: 0.0, crop, angle: 0.0, mirrored: false };
+    let window = Window { top: 0.0, left: 0.0, crop, angle: 0.0, mirrored };
     seen(sample, &window, side, sample.frame)
 }
 

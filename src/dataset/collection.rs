@@ -1,7 +1,7 @@
 //! Several folders of maps as one set of captures, and where samples of them come from.
 
 use super::pack::default_packs;
-use super::{Manifest, ManifestRow, Modality, Pack, Sample, SampleMap};
+use super::{Manifest, ManifestRow, Modality, Pack, Sample, SampleMap, SplitCapture};
 use crate::io::{IoError, sha256_hex};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,6 +57,20 @@ impl Collection {
     /// Ids of all people.
     pub fn people(&self) -> BTreeSet<&str> {
         self.captures().map(|capture| capture.row.id.as_str()).collect()
+    }
+
+    /// Every capture as far as parting people looks at it.
+    pub fn split_captures(&self) -> Vec<SplitCapture<'_>> {
+        self.manifests
+            .iter()
+            .flat_map(|manifest| &manifest.rows)
+            .map(|row| SplitCapture {
+                id: &row.id,
+                session: &row.session,
+                labels: &row.labels,
+                training_only: row.training_only,
+            })
+            .collect()
     }
 
     /// Path of one of a capture's files.
