@@ -1,7 +1,9 @@
 //! What people look at: previews, contact sheets, tables, relit faces, the page of a set.
 
 mod contact_sheet;
+mod evaluation;
 mod inspect;
+mod markup;
 mod preview;
 mod relight;
 mod table;
@@ -9,8 +11,9 @@ mod text;
 mod turntable;
 
 pub use contact_sheet::{Match, MatchRow, contact_sheet};
+pub use evaluation::{ComparisonReport, EvaluationReport, PairedDifference, PublishedStudy};
 pub use inspect::{CaptureMaps, InspectOptions, InspectedCapture, inspect_folder, inspect_html};
 pub use preview::{preview, stacked, view_picture};
 pub use relight::{RelightLight, relight, shading, srgb_albedo, times};
-pub use table::{accuracy_table, evaluation_table};
+pub use table::{accuracy_table, comparison_table, evaluation_table};
 pub use turntable::turned_view;
