@@ -210,8 +210,9 @@ fn a_run_is_evaluated_and_a_damaged_one_is_named() {
     // Two people of four sessions: one enrolled each, three probes each.
     assert_eq!(result["enrolled"], 2);
     assert_eq!(result["probes"], 6);
-    assert_eq!(result["genuine_pairs"], 6);
-    assert_eq!(result["impostor_pairs"], 6);
+    let model = &result["results"][0];
+    assert_eq!(model["identity"]["verification"]["genuine_pairs"], 6);
+    assert_eq!(model["identity"]["verification"]["impostor_pairs"], 6);
     assert_eq!(result["results"].as_array().unwrap().len(), 4);
     assert_eq!(result["results"][0]["tasks"]["emotion"]["labelled"], 8);
     assert!(workshop.path("run/matches-gallery.png").exists());
@@ -396,7 +397,7 @@ fn one_network_serves_any_subset_of_its_modalities() {
         let output = evaluate(modalities);
         assert!(output.status.success(), "{}", stderr(&output));
         let result: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
-        result["results"][0]["identity"]["auc_euclidean"]["value"].as_f64().unwrap()
+        result["results"][0]["identity"]["verification"]["auc_euclidean"]["value"].as_f64().unwrap()
     };
     let figures = [auc("albedo"), auc("normals,depth"), auc("albedo,normals,depth")];
     assert!(figures.iter().all(|figure| (0.0..=1.0).contains(figure)), "{figures:?}");
@@ -716,7 +717,7 @@ fn thirty_two_captures_are_learned_by_heart() {
     assert!(output.status.success(), "{}", stderr(&output));
     let result: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
     let model = &result["results"][0];
-    assert_eq!(model["identity"]["rank_1"]["value"], 1.0, "{model}");
+    assert_eq!(model["identity"]["identification"]["rank_1"]["value"], 1.0, "{model}");
     for task in ["spectacles", "emotion", "pose"] {
         let accuracy = model["tasks"][task]["accuracy"]["value"].as_f64().unwrap();
         assert!(accuracy > 0.99, "{task}: {accuracy}");

@@ -3,16 +3,21 @@
 use super::progress::Progress;
 use super::{OK, report_problems, say, tell};
 use crate::dataset::{Modality, Part};
-use crate::eval::{Enrolment, Evaluation};
+use crate::eval::{
+    Bootstrap, DetectionCosts, Enrolment, Evaluation, FARS, Merge, OperatingPoint, all_pairs_roc,
+};
 use crate::gpu::DeviceRequest;
+use crate::io::Embeddings;
 use crate::model::KeyReport;
 use crate::pipeline::{
-    Baseline, EvaluateOptions, ImportOptions, StudyOptions, TrainOptions, demo, describe, evaluate,
-    export_weights, import_weights, read_study_config, study, train,
+    Baseline, CompareOptions, EmbeddingSource, EvaluateOptions, ImportOptions, StudyOptions,
+    TrainOptions, compare, demo, describe, embeddings_of, evaluate, export_weights, import_weights,
+    read_study_config, study, train,
 };
-use crate::report::evaluation_table;
+use crate::report::{comparison_table, evaluation_table};
 use crate::train::read_train_config;
 use clap::Subcommand;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -70,13 +75,23 @@ pub(super) struct EvaluateArguments {
     /// Folder of maps with its manifest; repeatable
     #[arg(long, required = true)]
     data: Vec<PathBuf>,
-    /// Whom: gallery (never seen in training, with everyone whom the run does not know), validation
-    /// or train
+    /// Whom: gallery (never seen in training, with everyone whom the run does not know), test,
+    /// validation or train
     #[arg(long, default_value = "gallery")]
     split: Part,
     /// Which session of each person is enrolled: the first, or each in turn, all rounds together
     #[arg(long, default_value = "first")]
     enrol: Enrolment,
+    /// Sessions of each person that are enrolled together
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    templates: u16,
+    /// How several templates of a person answer as one: best, mean, or quality (the mean weighted by
+    /// the embeddings' lengths)
+    #[arg(long, default_value = "best")]
+    merge: Merge,
+    /// Draws of people behind the 95 % intervals; 0 gives none
+    #[arg(long, default_value_t = Bootstrap::default().replicates, value_name = "N")]
+    replicates: usize,
     /// Show the network only these of its modalities, comma-separated: albedo, normals, depth, raw;
     /// for runs trained with fusion.modality_dropout [default: all]
     #[arg(long, value_delimiter = ',')]
@@ -84,6 +99,12 @@ pub(super) struct EvaluateArguments {
     /// Comparisons without learning to set beside the model, comma-separated: raw, albedo, normals
     #[arg(long, value_delimiter = ',')]
     baseline: Vec<Baseline>,
+    /// Judge by this list of pairs too, in folds: a table of `dataset pairs`, or LFW's pairs.txt
+    #[arg(long, value_name = "FILE")]
+    pairs: Option<PathBuf>,
+    /// Compare pairs by the sum of each capture's embedding and its mirror image's
+    #[arg(long, requires = "pairs")]
+    flip_sum: bool,
     /// Folder for the packed maps [default: packs/ in each folder of maps]
     #[arg(long, value_name = "DIR")]
     packs: Option<PathBuf>,
@@ -108,7 +129,12 @@ pub(super) fn run_evaluate(arguments: EvaluateArguments) -> anyhow::Result<u8> {
         part: arguments.split,
         modalities: (!modalities.is_empty()).then_some(modalities),
         enrolment: arguments.enrol,
+        templates: usize::from(arguments.templates),
+        merge: arguments.merge,
+        replicates: arguments.replicates,
         baselines: arguments.baseline,
+        pairs: arguments.pairs,
+        flip_sum: arguments.flip_sum,
         device: arguments.device,
     };
     let progress = Progress::new();
@@ -123,21 +149,166 @@ pub(super) fn run_evaluate(arguments: EvaluateArguments) -> anyhow::Result<u8> {
         print_evaluation(&summary.evaluation)?;
         say!("{}", summary.json.display());
         say!("{}", summary.sheet.display());
+        say!("{}", summary.report.display());
+    }
+    Ok(OK)
+}
+
+#[derive(clap::Args)]
+#[command(after_help = "Example: lumiface compare runs/albedo runs/normals --out runs/comparison")]
+pub(super) struct CompareArguments {
+    /// Run folders that were evaluated in the same way on the same maps; differences are to the first
+    #[arg(required = true, num_args = 2..)]
+    runs: Vec<PathBuf>,
+    /// Which evaluation: gallery, test, validation or train
+    #[arg(long, default_value = "gallery")]
+    split: Part,
+    /// Folder for the page, its plots and tables
+    #[arg(long)]
+    out: PathBuf,
+    /// Print the differences as JSON in place of the table
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run_compare(arguments: CompareArguments) -> anyhow::Result<u8> {
+    let options =
+        CompareOptions { runs: arguments.runs, part: arguments.split, out: arguments.out };
+    let summary = compare(&options)?;
+    if arguments.json {
+        let differences: Vec<_> = summary
+            .differences
+            .iter()
+            .map(|d| {
+                serde_json::json!({"run": d.run, "figure": d.figure, "difference": d.difference})
+            })
+            .collect();
+        say!("{}", serde_json::to_string_pretty(&differences)?);
+        return Ok(OK);
+    }
+    say!("{}", comparison_table(&summary.runs, &summary.differences));
+    say!("{}", summary.report.display());
+    Ok(OK)
+}
+
+#[derive(clap::Args)]
+#[command(after_help = "Example: lumiface embed runs/albedo --data maps/new --out new.safetensors")]
+pub(super) struct EmbedArguments {
+    /// Run folder of `train` or `weights import`
+    run: PathBuf,
+    /// Folder of maps with its manifest; repeatable
+    #[arg(long, required = true)]
+    data: Vec<PathBuf>,
+    /// Only this part of the run's split: gallery, test, validation or train [default: everybody]
+    #[arg(long)]
+    split: Option<Part>,
+    /// File to write
+    #[arg(long)]
+    out: PathBuf,
+    /// Folder for the packed maps [default: packs/ in each folder of maps]
+    #[arg(long, value_name = "DIR")]
+    packs: Option<PathBuf>,
+    /// auto, cpu, gpu or gpu:NAME
+    #[arg(long, default_value = "auto")]
+    device: DeviceRequest,
+}
+
+pub(super) fn run_embed(arguments: EmbedArguments) -> anyhow::Result<u8> {
+    let source = EmbeddingSource::Maps {
+        run: arguments.run,
+        data: arguments.data,
+        part: arguments.split,
+        packs: arguments.packs,
+    };
+    let progress = Progress::new();
+    let embeddings = embeddings_of(&source, &arguments.device, &|event| progress.show(event))?;
+    progress.finish();
+    embeddings.write(&arguments.out)?;
+    let count = embeddings.captures.len();
+    say!("{count} embeddings of {} values: {}", embeddings.dim, arguments.out.display());
+    Ok(OK)
+}
+
+#[derive(clap::Args)]
+#[command(after_help = "Example: lumiface all-pairs runs/albedo/embeddings-gallery.safetensors")]
+pub(super) struct AllPairsArguments {
+    /// File of embeddings, as `embed` and `evaluate` write it
+    embeddings: PathBuf,
+    /// Print the figures as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run_all_pairs(arguments: AllPairsArguments) -> anyhow::Result<u8> {
+    let path = &arguments.embeddings;
+    let embeddings = Embeddings::read(path)?;
+    let mut numbers = BTreeMap::new();
+    let mut person = Vec::with_capacity(embeddings.captures.len());
+    for capture in &embeddings.captures {
+        let next = numbers.len() as u32;
+        person.push(*numbers.entry(capture.id.as_str()).or_insert(next));
+    }
+    let roc = all_pairs_roc(&embeddings.vectors, embeddings.dim, &person)
+        .map_err(|reason| anyhow::anyhow!("{}: {reason}", path.display()))?;
+    let points: Vec<(f64, Option<OperatingPoint>)> =
+        FARS.iter().map(|&far| (far, roc.at_far(far).ok())).collect();
+    if arguments.json {
+        let costs = roc.min_dcf(DetectionCosts::default());
+        say!(
+            "{}",
+            serde_json::to_string_pretty(&serde_json::json!({
+                "captures": person.len(), "people": numbers.len(),
+                "genuine_pairs": roc.genuine_pairs(), "impostor_pairs": roc.impostor_pairs(),
+                "auc": roc.auc(), "eer": roc.eer(), "min_dcf": costs,
+                "tar_at_far": points.iter().map(|(far, point)| serde_json::json!({
+                    "far": far, "point": point,
+                })).collect::<Vec<_>>(),
+            }))?
+        );
+        return Ok(OK);
+    }
+    say!(
+        "{} captures of {} people: {} genuine and {} impostor pairs",
+        person.len(),
+        numbers.len(),
+        roc.genuine_pairs(),
+        roc.impostor_pairs()
+    );
+    say!("AUC {:.6}, EER {:.4} %", roc.auc(), 100.0 * roc.eer());
+    for (far, point) in points {
+        match point {
+            Some(p) => say!(
+                "TAR {:.4} % at FAR {far:e} (reached {:.3e}, {} false accepts)",
+                100.0 * p.tar,
+                p.far,
+                p.false_accepts
+            ),
+            None => say!("TAR – at FAR {far:e}: too few impostor pairs"),
+        }
     }
     Ok(OK)
 }
 
 fn print_evaluation(e: &Evaluation) -> anyhow::Result<()> {
     say!(
-        "split {}: {} people enrolled once, {}{} probes, {} genuine and {} impostor pairs",
+        "split {}: {} people enrolled, {}{} probes, {} genuine and {} impostor pairs",
         e.split,
         e.enrolled,
         if e.rounds > 1 { format!("{} rounds, ", e.rounds) } else { String::new() },
         e.probes,
-        e.genuine_pairs,
-        e.impostor_pairs
+        e.results.first().map_or(0, |r| r.identity.verification.genuine_pairs),
+        e.results.first().map_or(0, |r| r.identity.verification.impostor_pairs)
     );
     say!("{}", evaluation_table(e));
+    if let Some(pairs) = &e.pairs {
+        say!(
+            "{} pairs in {} folds: {:.2} % right ± {:.2} (standard error)",
+            pairs.pairs,
+            pairs.folds,
+            100.0 * pairs.accuracy,
+            100.0 * pairs.standard_error
+        );
+    }
     Ok(())
 }
 

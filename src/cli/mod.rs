@@ -2,6 +2,8 @@
 //! to stderr.
 
 mod calibrate;
+mod dataset;
+mod gallery;
 mod learn;
 mod progress;
 mod stages;
@@ -101,10 +103,29 @@ enum Command {
     Train(learn::TrainArguments),
     /// Recognise people whom training never saw
     ///
-    /// Enrols one session of each person and compares every other session with all enrolled ones.
-    /// Writes evaluation-SPLIT.json and matches-SPLIT.png: each probe with its five best matches,
-    /// right in green, wrong in red.
+    /// Enrols sessions of each person and compares every other session with all enrolled ones:
+    /// verification, identification, tasks, each with its 95 % interval over people. Writes
+    /// report-SPLIT/report.html, evaluation-SPLIT.json for programs, embeddings-SPLIT.safetensors for
+    /// `compare`, and matches-SPLIT.png: each probe with its five best matches, right in green, wrong in
+    /// red.
     Evaluate(learn::EvaluateArguments),
+    /// Set evaluated runs side by side, with what their differences are worth
+    ///
+    /// Draws people anew, the same for all runs: intervals and p values of the differences to the first
+    /// run. Writes OUT/report.html with plots and tables.
+    Compare(learn::CompareArguments),
+    /// Write the embeddings of captures to a file
+    Embed(learn::EmbedArguments),
+    /// Verification over every pair in a file of embeddings, however many
+    ///
+    /// Exact AUC, EER and TAR at FAR; 100,000 embeddings are 5,000,000,000 pairs.
+    AllPairs(learn::AllPairsArguments),
+    /// Enrol people in a gallery and search it
+    #[command(subcommand)]
+    Gallery(gallery::GalleryCommand),
+    /// Part people, check data sets and splits, draw pairs for verification
+    #[command(subcommand)]
+    Dataset(dataset::DatasetCommand),
     /// Train and evaluate several variants on the same people, and set them side by side
     ///
     /// Renders captures and makes their maps, unless maps are given; trains each variant of the
@@ -216,6 +237,11 @@ fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Command::Mesh(arguments) => stages::run_mesh(arguments),
         Command::Train(arguments) => learn::run_train(arguments),
         Command::Evaluate(arguments) => learn::run_evaluate(arguments),
+        Command::Compare(arguments) => learn::run_compare(arguments),
+        Command::Embed(arguments) => learn::run_embed(arguments),
+        Command::AllPairs(arguments) => learn::run_all_pairs(arguments),
+        Command::Gallery(command) => gallery::run(command),
+        Command::Dataset(command) => dataset::run(command),
         Command::Study(arguments) => learn::run_study(arguments),
         Command::Weights(command) => learn::run_weights(command),
         Command::Demo(arguments) => learn::run_demo(arguments),

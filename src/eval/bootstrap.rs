@@ -3,17 +3,20 @@
 //! Captures of one person resemble one another, so pairs and probes are not independent: people are.
 //! A replicate draws as many people as there are, with replacement; person a comes w_a times. What
 //! hangs on one person counts w_a times, what hangs on two (an impostor pair) w_a · w_b times; two
-//! copies of one person are no pair.
+//! copies of one person are no pair. In a gallery, w_b people stand where person b stood.
 //!
-//! The interval is the percentile interval with its levels widened for small samples, `Φ(−t √(n/(n−1)))`
+//! A draw holds some people twice and others not at all, so a figure of ranks is better on it than on
+//! as many different people: draws are shifted so that their mean is the figure itself. The interval is
+//! then the percentile interval with its levels widened for small samples, `Φ(−t √(n/(n−1)))`
 //! with t Student's quantile of n − 1 degrees of freedom (Hesterberg 2015, "What teachers should know
-//! about the bootstrap", section 3.4); n is the number of people.
+//! about the bootstrap", section 3.4); n is the number of people. A figure of 0 or 1 on which all draws
+//! agree has the interval of n people who all agree, down to `0.025^(1/n)` (Clopper and Pearson 1934).
 
 use super::{Metric, Undefined};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
 /// Share of replicates that may lack a value before an interval is no longer given.
@@ -23,7 +26,7 @@ const FEWEST_PEOPLE: usize = 5;
 
 /// How often people are drawn anew, and from which seed: the same seed draws the same people, so that
 /// two runs on the same people are compared on the same draws.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bootstrap {
     /// 0 gives no intervals.
     pub replicates: usize,
@@ -56,17 +59,17 @@ pub struct Difference {
 }
 
 impl Bootstrap {
-    /// Figures with their replicates. `of` is given how often each of `people` counts, and returns the
-    /// same figures in the same order whatever the weights.
+    /// Figures with their replicates. `of` is given how often each of `people` counts, `None` where
+    /// each counts once, and returns the same figures in the same order whatever the weights.
     pub fn replicate(
         &self,
         people: usize,
-        of: impl Fn(&[u32]) -> Vec<Metric> + Sync,
+        of: impl Fn(Option<&[u32]>) -> Vec<Metric> + Sync,
     ) -> Vec<Replicated> {
-        let values = of(&vec![1; people]);
+        let values = of(None);
         let draws: Vec<Vec<Metric>> = (0..self.replicates)
             .into_par_iter()
-            .map(|replicate| of(&self.weights(people, replicate)))
+            .map(|replicate| of(Some(&self.weights(people, replicate))))
             .collect();
         let figure = |(at, value): (usize, Metric)| Replicated {
             value,
@@ -99,7 +102,14 @@ impl Replicated {
         if self.value.is_err() {
             return None;
         }
-        interval(defined, self.draws.len(), self.people)
+        let value = self.value.ok()?;
+        let [low, high] = interval(defined, value, self.draws.len(), self.people)?;
+        if low == high && (value == 0.0 || value == 1.0) {
+            let bound = 0.025f64.powf(1.0 / self.people as f64);
+            return Some(if value == 1.0 { [bound, 1.0] } else { [0.0, 1.0 - bound] });
+        }
+        // Every figure here is a share.
+        Some([low.clamp(0.0, 1.0), high.clamp(0.0, 1.0)])
     }
 
     /// This figure less another of the same people and draws.
@@ -114,12 +124,13 @@ impl Replicated {
         let rarer = count(|d| d <= 0.0).min(count(|d| d >= 0.0));
         // One more on top and below: a finite number of draws cannot show that nothing is possible.
         let p = (2.0 * (rarer + 1) as f64 / (differences.len() + 1) as f64).min(1.0);
-        let interval = interval(differences, self.draws.len(), self.people);
+        let interval = interval(differences, value, self.draws.len(), self.people);
         Ok(Difference { value, interval, p: interval.map(|_| p) })
     }
 }
 
-fn interval(mut defined: Vec<f64>, draws: usize, people: usize) -> Option<[f64; 2]> {
+/// Of the draws that have a value, shifted to lie about `value`.
+fn interval(mut defined: Vec<f64>, value: f64, draws: usize, people: usize) -> Option<[f64; 2]> {
     let lacking = draws - defined.len();
     if people < FEWEST_PEOPLE || draws == 0 || lacking as f64 > MOST_UNDEFINED * draws as f64 {
         return None;
@@ -128,7 +139,8 @@ fn interval(mut defined: Vec<f64>, draws: usize, people: usize) -> Option<[f64; 
     let n = people as f64;
     let t = StudentsT::new(0.0, 1.0, n - 1.0).ok()?.inverse_cdf(0.975);
     let level = Normal::standard().cdf(-t * (n / (n - 1.0)).sqrt());
-    Some([at_share(&defined, level), at_share(&defined, 1.0 - level)])
+    let shift = value - defined.iter().sum::<f64>() / defined.len() as f64;
+    Some([at_share(&defined, level) + shift, at_share(&defined, 1.0 - level) + shift])
 }
 
 /// Linear between sorted values.
@@ -155,17 +167,18 @@ mod tests {
     }
 
     /// The weighted mean, and a figure that is rarely defined.
-    fn mean_of(values: &[f64]) -> impl Fn(&[u32]) -> Vec<Metric> + Sync + '_ {
+    fn mean_of(values: &[f64]) -> impl Fn(Option<&[u32]>) -> Vec<Metric> + Sync + '_ {
         move |weights| {
-            let sum: f64 = values.iter().zip(weights).map(|(v, &w)| v * f64::from(w)).sum();
-            let first = if weights[0] == 1 { Ok(1.0) } else { Err(Undefined::NoSample) };
+            let weight = |i: usize| weights.map_or(1, |weights| weights[i]);
+            let sum: f64 = values.iter().enumerate().map(|(i, v)| v * f64::from(weight(i))).sum();
+            let first = if weight(0) == 1 { Ok(1.0) } else { Err(Undefined::NoSample) };
             vec![Ok(sum / values.len() as f64), first]
         }
     }
 
     #[test]
     fn the_interval_of_a_mean_is_students() {
-        let values: Vec<f64> = (0..30).map(|i| f64::from(i * i % 17)).collect();
+        let values: Vec<f64> = (0..30).map(|i| f64::from(i * i % 17) / 17.0).collect();
         let bootstrap = Bootstrap { replicates: 20_000, seed: 1 };
         let found = bootstrap.replicate(30, mean_of(&values));
         let mean = values.iter().sum::<f64>() / 30.0;
@@ -177,15 +190,19 @@ mod tests {
         assert!((low - (mean - half)).abs() < 0.1 * half, "{low} instead of {}", mean - half);
         assert!((high - (mean + half)).abs() < 0.1 * half, "{high} instead of {}", mean + half);
         assert_eq!(found[1].interval(), None, "two draws in three lack a value");
+        let perfect = bootstrap.replicate(30, mean_of(&[1.0; 30]));
+        let [low, high] = perfect[0].interval().unwrap();
+        // 0.025^(1/30)
+        assert!((low - 0.8843).abs() < 1e-4 && high == 1.0, "{low} {high}");
         let few = bootstrap.replicate(4, mean_of(&values[..4]));
         assert_eq!(few[0].interval(), None);
     }
 
     #[test]
     fn paired_differences_are_sharper_than_either_figure() {
-        let values: Vec<f64> = (0..40).map(|i| f64::from(i * 7 % 23)).collect();
+        let values: Vec<f64> = (0..40).map(|i| f64::from(i * 7 % 23) / 50.0).collect();
         let better: Vec<f64> =
-            values.iter().enumerate().map(|(i, v)| v + 0.5 + 0.1 * (i % 5) as f64).collect();
+            values.iter().enumerate().map(|(i, v)| v + 0.1 + 0.02 * (i % 5) as f64).collect();
         let bootstrap = Bootstrap::default();
         let (a, b) = (
             bootstrap.replicate(40, mean_of(&better)).remove(0),
@@ -193,10 +210,10 @@ mod tests {
         );
         let difference = a.minus(&b).unwrap();
         let [low, high] = difference.interval.unwrap();
-        assert!((difference.value - 0.7).abs() < 1e-12);
-        assert!(low > 0.6 && high < 0.8 && difference.p.unwrap() < 0.005, "{difference:?}");
+        assert!((difference.value - 0.14).abs() < 1e-12);
+        assert!(low > 0.12 && high < 0.16 && difference.p.unwrap() < 0.005, "{difference:?}");
         let [low, high] = a.interval().unwrap();
-        assert!(high - low > 2.0);
+        assert!(high - low > 0.05);
         let none = a.minus(&a).unwrap();
         assert_eq!((none.value, none.p), (0.0, Some(1.0)));
     }
@@ -211,13 +228,13 @@ mod tests {
             let values: Vec<f64> = (0..25)
                 .map(|_| {
                     let normal: f64 = StandardNormal.sample(&mut random);
-                    normal + 0.3 * normal * normal
+                    0.5 + 0.05 * (normal + 0.3 * normal * normal)
                 })
                 .collect();
             let bootstrap = Bootstrap { replicates: 500, seed: trial as u64 };
             let found = bootstrap.replicate(25, mean_of(&values)).remove(0);
             let [low, high] = found.interval().unwrap();
-            inside += usize::from((low..=high).contains(&0.3));
+            inside += usize::from((low..=high).contains(&0.515));
         }
         let share = inside as f64 / TRIALS as f64;
         assert!((0.93..=0.97).contains(&share), "{share}");

@@ -4,32 +4,28 @@
 //! Classes without a sample are left out of means over classes: nothing is known of them.
 
 use super::{Metric, Undefined, roc_auc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Bins of the expected calibration error.
 const CALIBRATION_BINS: usize = 15;
 
 /// Samples by true class (row) and most probable class (column).
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ConfusionMatrix {
     pub counts: Vec<Vec<u64>>,
 }
 
 impl ConfusionMatrix {
-    /// Counts samples, each `weights[i]` times; a tie goes to the lower class.
+    /// Counts samples; a tie goes to the lower class.
     ///
     /// # Errors
     /// No sample, or a probability that is NaN.
-    pub fn new(
-        probabilities: &[Vec<f64>],
-        labels: &[usize],
-        weights: Option<&[u32]>,
-    ) -> Result<Self, Undefined> {
+    pub fn new(probabilities: &[Vec<f64>], labels: &[usize]) -> Result<Self, Undefined> {
         let classes = probabilities.first().map_or(0, Vec::len);
         let mut counts = vec![vec![0; classes]; classes];
-        for (i, (row, &label)) in probabilities.iter().zip(labels).enumerate() {
+        for (row, &label) in probabilities.iter().zip(labels) {
             let best = most_probable(row).ok_or(Undefined::NotANumber)?;
-            counts[label][best] += weights.map_or(1, |w| u64::from(w[i]));
+            counts[label][best] += 1;
         }
         let matrix = Self { counts };
         if matrix.total() == 0 { Err(Undefined::NoSample) } else { Ok(matrix) }
@@ -217,32 +213,30 @@ mod tests {
     fn confusion_worked_by_hand() {
         let p = rows([[0.9, 0.1], [0.6, 0.4], [0.5, 0.5], [0.2, 0.8], [0.7, 0.3]]);
         let labels = [0, 0, 0, 1, 1];
-        let matrix = ConfusionMatrix::new(&p, &labels, None).unwrap();
+        let matrix = ConfusionMatrix::new(&p, &labels).unwrap();
         assert_eq!(matrix.counts, [[3, 0], [1, 1]]);
         assert_eq!(matrix.accuracy(), 0.8);
         // All three of class 0, one of two of class 1.
         assert_eq!(matrix.balanced_accuracy(), Ok(0.75));
         // One hit, none false, one missed.
         assert_eq!(matrix.f1(), Ok(2.0 / 3.0));
-        let weighted = ConfusionMatrix::new(&p, &labels, Some(&[1, 1, 1, 0, 3])).unwrap();
-        assert_eq!(weighted.counts, [[3, 0], [3, 0]]);
         // Three classes: F1 of each is 2/3, 0 and 2/3.
         let p = rows([[0.8, 0.1, 0.1], [0.5, 0.4, 0.1], [0.1, 0.2, 0.7]]);
-        let matrix = ConfusionMatrix::new(&p, &[0, 1, 2], None).unwrap();
+        let matrix = ConfusionMatrix::new(&p, &[0, 1, 2]).unwrap();
         assert_eq!(matrix.f1(), Ok((2.0 / 3.0 + 0.0 + 1.0) / 3.0));
     }
 
     #[test]
     fn what_has_no_value_says_why() {
-        assert_eq!(ConfusionMatrix::new(&[], &[], None), Err(Undefined::NoSample));
+        assert_eq!(ConfusionMatrix::new(&[], &[]), Err(Undefined::NoSample));
         assert_eq!(macro_auc(&[], &[]), Err(Undefined::NoSample));
         assert_eq!(macro_auc(&[vec![0.5, 0.5]], &[1]), Err(Undefined::OneClass));
         let p = vec![vec![0.3, 0.7]; 3];
-        let matrix = ConfusionMatrix::new(&p, &[1, 1, 1], None).unwrap();
+        let matrix = ConfusionMatrix::new(&p, &[1, 1, 1]).unwrap();
         assert_eq!(matrix.accuracy(), 1.0);
         assert_eq!(matrix.balanced_accuracy(), Err(Undefined::OneClass));
         let nan = vec![vec![f64::NAN, 0.5]];
-        assert_eq!(ConfusionMatrix::new(&nan, &[1], None), Err(Undefined::NotANumber));
+        assert_eq!(ConfusionMatrix::new(&nan, &[1]), Err(Undefined::NotANumber));
         assert_eq!(calibration_error(&nan, &[1]), Err(Undefined::NotANumber));
         assert_eq!(average_precision(&[0.1], &[false]), Err(Undefined::NoGenuine));
         assert_eq!(best_threshold(&[vec![0.2, 0.3, 0.5]], &[1]), Err(Undefined::NotTwoClasses));

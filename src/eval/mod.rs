@@ -1,24 +1,40 @@
 //! How well it recognises, and how true maps are, in numbers. Plain functions; nothing here knows of networks
 //! or devices. A figure that is not defined is an [`Undefined`] with its reason, never a number.
 
+mod all_pairs;
 mod bootstrap;
 mod classification;
 mod evaluation;
-mod identification;
+mod folds;
+mod identity;
+mod leakage;
 mod map_accuracy;
 mod protocol;
 mod roc;
+mod search;
+mod tally;
+mod tasks;
 
+pub use all_pairs::all_pairs_roc;
 pub use bootstrap::{Bootstrap, Difference, Replicated};
 pub use classification::{
     ConfusionMatrix, average_precision, best_threshold, calibration_error, macro_auc,
     macro_average_precision,
 };
-pub use evaluation::{Evaluation, Figure, IdentityResult, MethodResult, TaskResult};
-pub use identification::{Ranking, rank_gallery, rank_k};
+pub use evaluation::{
+    ByDifference, Condition, EVALUATION_FORMAT, Evaluation, Figure, FnirAtFpir, Identification,
+    IdentityResult, Leakage, MethodResult, PairsResult, Quality, ScoreHistogram, TarAtFar,
+    TaskResult, Verification,
+};
+pub use folds::{FoldResult, TenFold, VerificationError, flip_sum, tenfold};
+pub use identity::{FARS, LabelValues, identity_differences, identity_result};
+pub use leakage::leakage_figure;
 pub use map_accuracy::{JudgedMaps, Region, RegionError, map_accuracy, mean_accuracy};
 pub use protocol::{Enrolment, Protocol, Round};
 pub use roc::{DetectionCosts, OperatingPoint, Roc, Step, roc_auc};
+pub use search::{ImpostorPair, Measure, Merge, Search, Searches, cosine, round_scores};
+pub use tally::{Counts, Tally};
+pub use tasks::{TaskSamples, task_result};
 
 /// Why a figure has no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,27 +55,11 @@ pub enum Undefined {
     NotTwoClasses,
     #[error("fewer than two classes are present")]
     OneClass,
+    #[error("all are right, or all are wrong")]
+    AllAlike,
     #[error("a score is NaN")]
     NotANumber,
 }
 
 /// A figure, or why there is none.
 pub type Metric = Result<f64, Undefined>;
-
-/// Similarities of embeddings, higher is more alike.
-pub mod similarity {
-    /// Cosine of the angle, −1 to 1; NaN where either has no length.
-    pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
-        let dot = |a: &[f32], b: &[f32]| -> f64 {
-            a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
-        };
-        dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
-    }
-
-    /// Euclidean distance, negated so that higher is more alike.
-    pub fn negative_distance(a: &[f32], b: &[f32]) -> f64 {
-        let squared: f64 =
-            a.iter().zip(b).map(|(x, y)| (f64::from(*x) - f64::from(*y)).powi(2)).sum();
-        -squared.sqrt()
-    }
-}

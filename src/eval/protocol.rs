@@ -1,17 +1,18 @@
-//! Who is enrolled, who asks, and the figures that follow.
+//! Who is enrolled and who asks.
 //!
-//! A round enrols one capture of each person and lets every other one ask. An enrolled capture
-//! is never a probe of its round.
+//! A round enrols some captures of each person and lets every other one ask. An enrolled capture is
+//! never a probe of its round.
 
-use super::{IdentityResult, Ranking, Undefined, rank_gallery, rank_k, roc_auc, similarity};
+use serde::{Deserialize, Serialize};
 
 /// Which captures are enrolled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Enrolment {
-    /// Each person's first capture: one round.
+    /// Each person's first captures: one round.
     #[default]
     First,
-    /// Each capture in turn, in as many rounds as everyone has captures (people with a single one
+    /// Each capture in turn, in as many rounds as everyone has captures (people with too few to ask
     /// aside), so that no template serves twice; figures are over all rounds together, and none
     /// hangs on one lucky or unlucky template.
     Each,
@@ -32,21 +33,27 @@ impl std::str::FromStr for Enrolment {
 /// One round: positions in the list of captures.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Round {
-    /// One capture of each person.
-    pub enrolled: Vec<usize>,
+    /// Templates of each person, one or more.
+    pub enrolled: Vec<Vec<usize>>,
     pub probes: Vec<usize>,
 }
 
 /// All rounds over one list of captures.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Protocol<'a> {
-    /// Who each capture shows; captures of one person stand together.
-    ids: &'a [&'a str],
+pub struct Protocol {
+    /// Whom each capture shows: 0..people.
+    pub person: Vec<usize>,
     pub rounds: Vec<Round>,
 }
 
-impl<'a> Protocol<'a> {
-    pub fn new(ids: &'a [&'a str], enrolment: Enrolment) -> Self {
+impl Protocol {
+    /// `ids[i]` says whom capture i shows, captures of one person together; `templates` of them are
+    /// enrolled of each person, all where there are no more.
+    ///
+    /// # Panics
+    /// If `templates` is 0.
+    pub fn new(ids: &[&str], enrolment: Enrolment, templates: usize) -> Self {
+        assert!(templates > 0, "somebody is enrolled by something");
         let people: Vec<std::ops::Range<usize>> = ids
             .chunk_by(|a, b| a == b)
             .scan(0, |start, run| {
@@ -58,17 +65,24 @@ impl<'a> Protocol<'a> {
         let rounds = match enrolment {
             Enrolment::First => 1,
             Enrolment::Each => {
-                let several = people.iter().map(|captures| captures.len()).filter(|&n| n > 1);
-                several.min().unwrap_or(people.len().min(1))
+                let asking =
+                    people.iter().map(|captures| captures.len()).filter(|&n| n > templates);
+                asking.min().unwrap_or(people.len().min(1))
             }
         };
         let round = |turn: usize| {
-            let enrolled: Vec<usize> =
-                people.iter().map(|captures| captures.start + turn % captures.len()).collect();
-            let probes = (0..ids.len()).filter(|i| !enrolled.contains(i)).collect();
+            let of_person = |captures: &std::ops::Range<usize>| -> Vec<usize> {
+                let count = templates.min(captures.len());
+                (0..count).map(|i| captures.start + (turn + i) % captures.len()).collect()
+            };
+            let enrolled: Vec<Vec<usize>> = people.iter().map(of_person).collect();
+            let taken: std::collections::BTreeSet<usize> =
+                enrolled.iter().flatten().copied().collect();
+            let probes = (0..ids.len()).filter(|i| !taken.contains(i)).collect();
             Round { enrolled, probes }
         };
-        Self { ids, rounds: (0..rounds).map(round).collect() }
+        let person = people.iter().enumerate().flat_map(|(i, c)| c.clone().map(move |_| i));
+        Self { person: person.collect(), rounds: (0..rounds).map(round).collect() }
     }
 
     /// Enrolled people.
@@ -80,58 +94,6 @@ impl<'a> Protocol<'a> {
     pub fn probes(&self) -> usize {
         self.rounds.iter().map(|round| round.probes.len()).sum()
     }
-
-    /// (probe, template, same person) of all rounds.
-    fn pairs(&self) -> impl Iterator<Item = (usize, usize, bool)> + '_ {
-        self.rounds.iter().flat_map(move |round| {
-            round.probes.iter().flat_map(move |&probe| {
-                let pair = move |&template: &usize| {
-                    (probe, template, self.ids[probe] == self.ids[template])
-                };
-                round.enrolled.iter().map(pair)
-            })
-        })
-    }
-
-    /// Each probe's view of the gallery in one round, by cosine of its vector.
-    ///
-    /// # Errors
-    /// A vector without direction.
-    pub fn rankings(&self, round: &Round, vectors: &[Vec<f32>]) -> Result<Vec<Ranking>, Undefined> {
-        let ranking = |&probe: &usize| {
-            let similarities: Vec<f64> = round
-                .enrolled
-                .iter()
-                .map(|&template| similarity::cosine(&vectors[probe], &vectors[template]))
-                .collect();
-            let own = round.enrolled.iter().position(|&t| self.ids[t] == self.ids[probe]);
-            rank_gallery(&similarities, own)
-        };
-        round.probes.iter().map(ranking).collect()
-    }
-
-    /// How well vectors, one a capture, tell people apart.
-    pub fn identity_result(&self, vectors: &[Vec<f32>]) -> IdentityResult {
-        let genuine: Vec<bool> = self.pairs().map(|(_, _, same)| same).collect();
-        let auc = |measure: fn(&[f32], &[f32]) -> f64| {
-            let scores: Vec<f64> =
-                self.pairs().map(|(p, t, _)| measure(&vectors[p], &vectors[t])).collect();
-            roc_auc(&scores, &genuine).into()
-        };
-        let rankings: Result<Vec<Vec<Ranking>>, Undefined> =
-            self.rounds.iter().map(|round| self.rankings(round, vectors)).collect();
-        let rankings = rankings.map(|rounds| rounds.concat());
-        let rank = |k: usize| match &rankings {
-            Ok(rankings) => rank_k(rankings, k).into(),
-            Err(undefined) => Err(*undefined).into(),
-        };
-        IdentityResult {
-            auc_cosine: auc(similarity::cosine),
-            auc_euclidean: auc(similarity::negative_distance),
-            rank_1: rank(1),
-            rank_5: rank(5),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -142,43 +104,31 @@ mod tests {
 
     #[test]
     fn the_first_capture_is_enrolled_and_never_a_probe() {
-        let protocol = Protocol::new(&IDS, Enrolment::First);
-        assert_eq!(protocol.rounds, [Round { enrolled: vec![0, 3, 4], probes: vec![1, 2, 5] }]);
+        let protocol = Protocol::new(&IDS, Enrolment::First, 1);
+        let round = Round { enrolled: vec![vec![0], vec![3], vec![4]], probes: vec![1, 2, 5] };
+        assert_eq!(protocol.rounds, [round]);
+        assert_eq!(protocol.person, [0, 0, 0, 1, 2, 2]);
         assert_eq!((protocol.people(), protocol.probes()), (3, 3));
-        assert_eq!(Protocol::new(&[], Enrolment::First).people(), 0);
+        assert_eq!(Protocol::new(&[], Enrolment::First, 1).people(), 0);
     }
 
     #[test]
     fn each_capture_takes_its_turn() {
-        let protocol = Protocol::new(&IDS, Enrolment::Each);
-        let enrolled: Vec<_> = protocol.rounds.iter().map(|r| r.enrolled.clone()).collect();
+        let protocol = Protocol::new(&IDS, Enrolment::Each, 1);
+        let enrolled: Vec<_> = protocol.rounds.iter().map(|r| r.enrolled.concat()).collect();
         assert_eq!(enrolled, [[0, 3, 4], [1, 3, 5]]);
         for round in &protocol.rounds {
-            assert!(round.probes.iter().all(|p| !round.enrolled.contains(p)));
+            assert!(round.probes.iter().all(|p| !round.enrolled.concat().contains(p)));
             assert_eq!(round.probes.len() + round.enrolled.len(), 6);
         }
     }
 
     #[test]
-    fn figures_worked_by_hand() {
-        // Angles in degrees: enrolled a 0, b 90, c 200; probes a 10 and 77, c 188.
-        let vector = |degrees: f32| vec![degrees.to_radians().cos(), degrees.to_radians().sin()];
-        let vectors = [0.0, 10.0, 77.0, 90.0, 200.0, 188.0].map(vector).to_vec();
-        let result = Protocol::new(&IDS, Enrolment::First).identity_result(&vectors);
-        // Genuine angles 10, 77, 12; impostor 80, 170, 13, 123, 172, 98. A genuine pair wins
-        // where its angle is smaller: 10 and 12 win all six, 77 loses to 13 alone.
-        assert_eq!(result.auc_cosine.value, Some(17.0 / 18.0));
-        assert_eq!(result.rank_1.value, Some(2.0 / 3.0));
-        assert_eq!(result.rank_5.value, Some(1.0));
-    }
-
-    #[test]
-    fn a_vector_without_direction_has_no_figure() {
-        let vectors = vec![vec![0.0, 0.0]; 6];
-        let result = Protocol::new(&IDS, Enrolment::First).identity_result(&vectors);
-        assert_eq!(result.auc_cosine.value, None);
-        assert_eq!(result.rank_1.value, None);
-        // Distances of equal vectors are all zero: ties.
-        assert_eq!(result.auc_euclidean.value, Some(0.5));
+    fn several_are_enrolled_where_there_are_several() {
+        let protocol = Protocol::new(&IDS, Enrolment::Each, 2);
+        // Only a has a third capture to ask with.
+        assert_eq!(protocol.rounds.len(), 3);
+        assert_eq!(protocol.rounds[1].enrolled, [vec![1, 2], vec![3], vec![5, 4]]);
+        assert_eq!(protocol.rounds[1].probes, [0]);
     }
 }

@@ -130,13 +130,8 @@ impl Roc {
     /// The probability that a genuine pair scores above an impostor one, ties counted half: the
     /// Mann–Whitney form of the area (Hanley and McNeil 1982), exact for any ties.
     pub fn auc(&self) -> f64 {
-        let mut doubled_wins: u128 = 0;
-        let mut above: u128 = 0;
-        for step in &self.steps {
-            doubled_wins += u128::from(step.impostor) * (2 * above + u128::from(step.genuine));
-            above += u128::from(step.genuine);
-        }
-        doubled_wins as f64 / (2.0 * self.genuine as f64 * self.impostor as f64)
+        let wins = Wins::of_sorted(self.steps.iter().copied());
+        wins.doubled as f64 / (2.0 * self.genuine as f64 * self.impostor as f64)
     }
 
     /// The equal error rate: where the curve, straight between its points, has FAR = FRR.
@@ -223,6 +218,54 @@ impl Roc {
             curve.push((1.0, 1.0));
         }
         curve
+    }
+}
+
+/// Pairs of a genuine and an impostor score.
+#[derive(Default)]
+struct Wins {
+    /// Twice those where the genuine score is higher, and once those of equal scores.
+    doubled: u128,
+    genuine: u128,
+    impostor: u128,
+}
+
+impl Wins {
+    /// Steps from the highest score down; equal scores may stand in several.
+    fn of_sorted(steps: impl IntoIterator<Item = Step>) -> Self {
+        let mut wins = Self::default();
+        let mut tied = Step { score: f64::NAN, genuine: 0, impostor: 0 };
+        for step in steps {
+            if step.score == tied.score {
+                tied.genuine += step.genuine;
+                tied.impostor += step.impostor;
+            } else {
+                wins.add(tied);
+                tied = step;
+            }
+        }
+        wins.add(tied);
+        wins
+    }
+
+    fn add(&mut self, tied: Step) {
+        let (genuine, impostor) = (u128::from(tied.genuine), u128::from(tied.impostor));
+        self.doubled += impostor * (2 * self.genuine + genuine);
+        self.genuine += genuine;
+        self.impostor += impostor;
+    }
+}
+
+/// [`Roc::auc`] of steps from the highest score down, without keeping them.
+///
+/// # Errors
+/// No pair of one kind.
+pub(super) fn auc_of_sorted(steps: impl IntoIterator<Item = Step>) -> Metric {
+    let Wins { doubled, genuine, impostor } = Wins::of_sorted(steps);
+    match (genuine, impostor) {
+        (0, _) => Err(Undefined::NoGenuine),
+        (_, 0) => Err(Undefined::NoImpostor),
+        _ => Ok(doubled as f64 / (2.0 * genuine as f64 * impostor as f64)),
     }
 }
 

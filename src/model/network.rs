@@ -235,6 +235,8 @@ pub struct NetworkOutput {
     pub embedding: Tensor<2>,
     /// In the order of [`NetworkConfig::tasks`].
     pub tasks: Vec<TaskOutput>,
+    /// Features before anything is split off, averaged over the picture (b, channels).
+    pub shared: Tensor<2>,
 }
 
 #[derive(Clone, Debug)]
@@ -270,6 +272,9 @@ impl Stream {
         {
             rest = weighed(rest, confidence.clone());
         }
+        let [batch, channels, height, width] = rest.dims();
+        let shared =
+            rest.clone().reshape([batch, channels, height * width]).mean_dim(2).flatten(1, 2);
         let mut tasks = Vec::with_capacity(self.tasks.len());
         for (branch, other) in self.tasks.iter().zip(&self.attention) {
             let separation = match other {
@@ -284,7 +289,7 @@ impl Stream {
             tasks.push(TaskOutput { embedding, logits, adversarial_logits: vec![adversarial] });
             rest = remaining;
         }
-        NetworkOutput { embedding: self.identity.forward(rest), tasks }
+        NetworkOutput { embedding: self.identity.forward(rest), tasks, shared }
     }
 
     fn with_confidence(&self, map: &Tensor<4>, input: &NetworkInput) -> Tensor<4> {
@@ -335,10 +340,11 @@ impl MultiTaskNetwork {
                 }
             })
             .collect();
+        let shared = Tensor::cat(outputs.iter().map(|output| output.shared.clone()).collect(), 1);
         let joined = Tensor::cat(outputs.into_iter().map(|output| output.embedding).collect(), 1);
         let [batch, width] = joined.dims();
         let embedding = joint.identity.forward(joined.reshape([batch, width, 1, 1]));
-        NetworkOutput { embedding, tasks }
+        NetworkOutput { embedding, tasks, shared }
     }
 
     /// (embedding, identities), for the identity loss.

@@ -6,7 +6,7 @@ use super::{
     synth, train,
 };
 use crate::dataset::{Manifest, Part, files};
-use crate::eval::Enrolment;
+use crate::eval::{Bootstrap, Enrolment, Merge};
 use crate::gpu::DeviceRequest;
 use crate::io::{FolderLock, IoError, read_picture, write_atomically};
 use crate::report::stacked;
@@ -102,6 +102,11 @@ pub fn demo(
             part: Part::Gallery,
             modalities: None,
             enrolment: Enrolment::Each,
+            templates: 1,
+            merge: Merge::Best,
+            replicates: Bootstrap::default().replicates,
+            pairs: None,
+            flip_sum: false,
             baselines: vec![Baseline::Raw, Baseline::Albedo, Baseline::Normals],
             device: device.clone(),
             out: out.to_path_buf(),
@@ -113,7 +118,8 @@ pub fn demo(
     let worth_opening = vec![
         (overview, "lit image, normals, albedo, depth, residual of four people"),
         (evaluation.sheet.clone(), "who was recognised as whom"),
-        (evaluation.json.clone(), "the figures"),
+        (evaluation.report.clone(), "every figure and plot, with intervals"),
+        (evaluation.json.clone(), "the same for programs"),
         (readme, "what every file is, and what to try next"),
     ];
     Ok(DemoSummary { evaluation, worth_opening, problems: made.problems })

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::config::{ConfigError, read_toml};
 use crate::dataset::{Modality, Part};
-use crate::eval::{Enrolment, Evaluation, MethodResult};
+use crate::eval::{Bootstrap, Enrolment, Evaluation, Merge, MethodResult};
 use crate::gpu::DeviceRequest;
 use crate::io::{IoError, write_atomically, write_json};
 use crate::report::evaluation_table;
@@ -230,6 +230,11 @@ pub fn study(options: &StudyOptions, emit: EventSink<'_>) -> Result<StudySummary
                 part: Part::Gallery,
                 modalities: None,
                 enrolment: Enrolment::Each,
+                templates: 1,
+                merge: Merge::Best,
+                replicates: Bootstrap::default().replicates,
+                pairs: None,
+                flip_sum: false,
                 // They hang on the people alone, so once is enough.
                 baselines: if first {
                     vec![Baseline::Raw, Baseline::Albedo, Baseline::Normals]

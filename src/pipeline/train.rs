@@ -9,14 +9,14 @@
 //! run/report.json     what it was trained on, how it went, which state to use
 //! ```
 
-use super::evaluate::result_files;
-use super::recognition::{captures_of, task_results};
+use super::evaluate::{embeddings_file, report_folder, result_files};
+use super::recognition::{captures_of, task_samples};
 use super::{Event, EventSink, open_compute};
 use crate::config::{ConfigError, read_toml};
 use crate::dataset::{Collection, Modality, Part, SampleOptions, SampleSource, Split};
-use crate::eval::{Enrolment, Protocol};
+use crate::eval::{Enrolment, Measure, Merge, Protocol, Roc, Searches, macro_auc};
 use crate::gpu::{DeviceRequest, GpuError};
-use crate::io::{FolderLock, IoError, remove_file, write_atomically, write_json};
+use crate::io::{FolderLock, IoError, remove_file, remove_folder, write_atomically, write_json};
 use crate::model::{ConfidenceInput, MultiTaskNetwork};
 use crate::reconstruct::Compute;
 use crate::train::{
@@ -137,7 +137,11 @@ pub(super) fn sample_source(
 pub fn train(options: &TrainOptions, emit: EventSink<'_>) -> Result<(), TrainRunError> {
     let TrainOptions { config, data, out, .. } = options;
     let collection = Collection::read(data)?;
-    let split = Split::new(&config.split, &collection.people()).map_err(TrainError::Impossible)?;
+    let split = match &config.split.file {
+        Some(file) => Split::read(file)?,
+        None => Split::new(&config.split, &collection.split_captures())
+            .map_err(TrainError::Impossible)?,
+    };
     let (device, device_name) = learning_device(&options.device, emit)?;
     let _lock = FolderLock::acquire(out)?;
 
@@ -173,17 +177,26 @@ pub fn train(options: &TrainOptions, emit: EventSink<'_>) -> Result<(), TrainRun
     let on_event = |event: TrainEvent| run.take(&event, emit);
     let watched = captures_of(&collection, &split, Part::Validation);
     let ids: Vec<&str> = watched.iter().map(|capture| capture.row.id.as_str()).collect();
-    let protocol = Protocol::new(&ids, Enrolment::Each);
+    let protocol = Protocol::new(&ids, Enrolment::Each, 1);
     let validate = |network: &MultiTaskNetwork| {
         let embeddings = embed(network, &source, &watched, config.input_side, None, &device)
             .map_err(TrainError::Impossible)?;
         let identity: Vec<Vec<f32>> = embeddings.iter().map(|e| e.identity.clone()).collect();
-        let result = protocol.identity_result(&identity);
-        let tasks = task_results(&watched, &embeddings, &config.tasks)?;
+        let searches = Searches::new(&protocol, &identity, Measure::Cosine, Merge::Best);
+        let auc = searches
+            .as_ref()
+            .map_err(|&e| e)
+            .and_then(|found| found.roc.as_ref().map_err(|&e| e).map(Roc::auc));
+        let mut tasks = BTreeMap::new();
+        for (index, task) in config.tasks.iter().enumerate() {
+            let samples = task_samples(&watched, &embeddings, &protocol.person, index, task)?;
+            let auc = macro_auc(&samples.probabilities, &samples.labels).ok();
+            tasks.insert(task.name.clone(), auc);
+        }
         Ok(Validation {
-            auc: result.auc_cosine.value,
-            rank_1: result.rank_1.value,
-            tasks: tasks.into_iter().map(|(name, result)| (name, result.auc.value)).collect(),
+            auc: auc.ok(),
+            rank_1: searches.and_then(|found| found.rank_share(1)).ok(),
+            tasks,
         })
     };
     let validates = protocol.probes() > 0;
@@ -483,10 +496,18 @@ fn write_settings(options: &TrainOptions, split: &Split) -> Result<(), IoError> 
     if options.fresh {
         // Weights first: killed in between, no other split may find them.
         remove_all(run)?;
-        let of_evaluation = Part::ALL.iter().flat_map(|&part| result_files(run, part));
+        let of_evaluation = Part::EVALUATED.iter().flat_map(|&part| {
+            let [json, sheet] = result_files(run, part);
+            [json, sheet, embeddings_file(run, part)]
+        });
         let others = [CONFIG_FILE, SPLIT_FILE, METRICS_FILE, EVENT_FILE, REPORT_FILE];
         for path in others.map(|name| run.join(name)).into_iter().chain(of_evaluation) {
             remove_file(&path)?;
+        }
+        for folder in Part::EVALUATED.map(|part| report_folder(run, part)) {
+            if folder.join("report.html").exists() {
+                remove_folder(&folder)?;
+            }
         }
     }
     let text = to_toml(&options.config);
@@ -536,11 +557,10 @@ fn split_difference(begun: &Split, wanted: &Split) -> String {
         split.parts.get(id).map_or("not there".to_string(), |part| format!("in {part}"))
     };
     let ids = begun.parts.keys().chain(wanted.parts.keys());
-    ids.into_iter()
-        .find(|id| begun.parts.get(*id) != wanted.parts.get(*id))
-        .map_or_else(String::new, |id| {
-            format!("`{id}` was {}, is {}", part(begun, id), part(wanted, id))
-        })
+    ids.into_iter().find(|id| begun.parts.get(*id) != wanted.parts.get(*id)).map_or_else(
+        || "other captures are left out".to_string(),
+        |id| format!("`{id}` was {}, is {}", part(begun, id), part(wanted, id)),
+    )
 }
 
 /// The lines of epochs that are done; what a killed run wrote beyond its checkpoint goes.

@@ -75,7 +75,7 @@ pub fn import_weights(options: &ImportOptions) -> Result<KeyReport, WeightsError
     let network = original_architecture(&tensors, options.input_side, options.shared_emotion)
         .map_err(unusable)?;
     let config = run_config(options, &network).map_err(unusable)?;
-    let split = Split { parts: Default::default() };
+    let split = Split::default();
     let mut trained_on = TrainedOn::new(&config, &split);
     trained_on.network.identities = network.identities;
     if trained_on.network != network {

@@ -113,7 +113,8 @@ impl TrainedOn {
         let view = (&config.modalities, config.input_side);
         let classes: Vec<&Vec<String>> = config.tasks.iter().map(|task| &task.classes).collect();
         let identities = config.identities(people.len());
-        let digest = format!("{people:?} {identities} {view:?} {classes:?}");
+        let left_out = &split.left_out;
+        let digest = format!("{people:?} {left_out:?} {identities} {view:?} {classes:?}");
         Self { network: config.network(identities), digest: sha256_hex(digest.as_bytes()) }
     }
 }
@@ -125,6 +126,8 @@ pub struct Checkpoint {
     /// nobody trains on.
     pub(super) optimizer_state: Vec<u8>,
     pub(super) progress: Progress,
+    /// SHA-256 of the weights: what embeddings are of.
+    pub weights_hash: String,
     /// Damaged checkpoints that were passed over, one line each.
     pub warnings: Vec<String>,
 }
@@ -351,7 +354,13 @@ fn load(
         return Err(damaged(format!("{WEIGHTS} holds `{unused}`, which the network has not")));
     }
     let optimizer_state = read(OPTIMIZER)?;
-    Ok(Checkpoint { network, optimizer_state, progress: record.progress, warnings: Vec::new() })
+    Ok(Checkpoint {
+        network,
+        optimizer_state,
+        progress: record.progress,
+        weights_hash: record.files.get(WEIGHTS).cloned().unwrap_or_default(),
+        warnings: Vec::new(),
+    })
 }
 
 /// The first setting in which two architectures differ, as "width 8 instead of 16"; empty for the

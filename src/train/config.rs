@@ -308,6 +308,12 @@ impl TrainConfig {
             return Err(format!("network.depth is {depth}; it must be 18, 34, 50 or 101"));
         }
         self.check_modalities()?;
+        let split = &self.split;
+        if split.file.is_some()
+            && *split != (SplitConfig { file: split.file.clone(), ..SplitConfig::default() })
+        {
+            return Err("split.file is a whole split; remove the other settings of split".into());
+        }
         in_range("optimizer.epochs", optimizer.epochs as f64, 1.0, 1e6)?;
         in_range("optimizer.batch_size", optimizer.batch_size as f64, 2.0, 65_536.0)?;
         in_range("optimizer.learning_rate", optimizer.learning_rate, 1e-12, 10.0)?;

@@ -51,7 +51,8 @@ impl TrainingData {
             split.people(Part::Train).enumerate().map(|(i, id)| (id, i)).collect();
         let capture = |CaptureRef { set, row }: CaptureRef<'_>| {
             // A print of somebody must not be learned as being somebody.
-            let person = *people.get(row.id.as_str()).filter(|_| !row.is_attack())?;
+            let is_train = split.part_of(&row.id, &row.session) == Some(Part::Train);
+            let person = *people.get(row.id.as_str()).filter(|_| is_train && !row.is_attack())?;
             let classes = config.tasks.iter().map(|task| class_of(task, row)).collect();
             Some(match classes {
                 Ok(classes) => Ok(TrainingCapture { set, name: row.name(), person, classes }),

@@ -1,7 +1,7 @@
 //! What a trained network says of captures.
 
 use super::data::InputData;
-use crate::dataset::{CaptureRef, SampleSource, View, whole_view};
+use crate::dataset::{CaptureRef, SampleSource, View, whole_view_of};
 use crate::model::MultiTaskNetwork;
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor};
@@ -12,6 +12,8 @@ use rayon::prelude::*;
 pub struct Embedding {
     /// Identity.
     pub identity: Vec<f32>,
+    /// Features before the tasks' parts are split off.
+    pub shared: Vec<f32>,
     /// Class probabilities of each task, in the network's order.
     pub tasks: Vec<Vec<f64>>,
 }
@@ -28,12 +30,25 @@ pub fn embed(
     shown: Option<&[bool]>,
     device: &Device,
 ) -> Result<Vec<Embedding>, String> {
+    embed_views(network, source, captures, input_side, shown, false, device)
+}
+
+/// As [`embed`], of mirrored captures if wanted.
+pub fn embed_views(
+    network: &MultiTaskNetwork,
+    source: &SampleSource,
+    captures: &[CaptureRef<'_>],
+    input_side: usize,
+    shown: Option<&[bool]>,
+    mirrored: bool,
+    device: &Device,
+) -> Result<Vec<Embedding>, String> {
     const BATCH: usize = 32;
     let mut embeddings = Vec::with_capacity(captures.len());
     for batch in captures.chunks(BATCH) {
         let views: Vec<View> = batch
             .par_iter()
-            .map(|&capture| whole_view(&source.sample(capture), input_side))
+            .map(|&capture| whole_view_of(&source.sample(capture), input_side, mirrored))
             .collect();
         let input = InputData::new(views, None, input_side);
         let input = match shown {
@@ -51,10 +66,12 @@ pub fn embed(
             .into_iter()
             .map(|task| rows(softmax(task.logits, 1)))
             .collect::<Result<Vec<_>, _>>()?;
-        for (i, identity) in rows(output.embedding)?.into_iter().enumerate() {
+        let identities = rows(output.embedding)?;
+        let shared = rows(output.shared)?;
+        for (i, (identity, shared)) in identities.into_iter().zip(shared).enumerate() {
             let tasks =
                 tasks.iter().map(|task| task[i].iter().map(|&p| f64::from(p)).collect()).collect();
-            embeddings.push(Embedding { identity, tasks });
+            embeddings.push(Embedding { identity, shared, tasks });
         }
     }
     Ok(embeddings)

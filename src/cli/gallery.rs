@@ -1,0 +1,422 @@
+//! The gallery's commands.
+
+use super::progress::Progress;
+use super::{FAILED, OK, counted, say, tell};
+use crate::capture::Layout;
+use crate::gallery::{
+    Accept, Answer, Damage, Gallery, GalleryConfig, GalleryKey, GalleryWriter, Match, NewTemplate,
+    OnDamage, PerPerson, SearchOptions, Threshold, verify,
+};
+use crate::gpu::DeviceRequest;
+use crate::io::{EmbeddedCapture, Embeddings};
+use crate::pipeline::{EmbeddingSource, embeddings_of, model_of_run, threshold_of_run};
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+#[derive(Subcommand)]
+pub(super) enum GalleryCommand {
+    /// Make an empty gallery for the embeddings of one network
+    #[command(after_help = "Examples:\n  \
+        lumiface gallery create people --run runs/albedo --far 1e-3\n  \
+        lumiface gallery create people --embeddings new.safetensors --threshold 0.45 --key key")]
+    Create(CreateArguments),
+    /// Enrol captures, maps or embeddings; all of them or none
+    #[command(
+        after_help = "Example: lumiface gallery enrol people --run runs/albedo --data maps/staff"
+    )]
+    Enrol(EnrolArguments),
+    /// Find who probes are, or that they are nobody who is enrolled
+    ///
+    /// Exact, among all templates, on all cores. A person is accepted from the gallery's threshold on.
+    #[command(
+        after_help = "Example: lumiface gallery search people --run runs/albedo --data maps/visitors"
+    )]
+    Search(SearchArguments),
+    /// Take a person, or one session, out of the gallery
+    ///
+    /// Hidden at once; `gallery compact` erases what was removed.
+    Remove {
+        gallery: PathBuf,
+        person: String,
+        /// This session alone [default: all of the person's]
+        #[arg(long)]
+        session: Option<String>,
+        #[command(flatten)]
+        key: KeyArgument,
+    },
+    /// Rewrite the gallery without what was removed, and overwrite and delete the old files
+    Compact {
+        gallery: PathBuf,
+        /// Go on without templates that are damaged, for good
+        #[arg(long)]
+        drop_damaged: bool,
+        #[command(flatten)]
+        key: KeyArgument,
+    },
+    /// List who is enrolled
+    List {
+        gallery: PathBuf,
+        /// As JSON, with labels
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        key: KeyArgument,
+    },
+    /// Read everything and name what is damaged
+    Verify {
+        gallery: PathBuf,
+        #[command(flatten)]
+        key: KeyArgument,
+    },
+    /// Write the enrolled templates as a file of embeddings
+    ///
+    /// In the lengths that the network gave them. The file is not encrypted, whatever the gallery is.
+    Export {
+        gallery: PathBuf,
+        #[arg(long)]
+        out: PathBuf,
+        #[command(flatten)]
+        key: KeyArgument,
+    },
+    /// Set from which similarity on a person is accepted
+    Threshold {
+        gallery: PathBuf,
+        /// Cosine, -1 to 1
+        #[arg(allow_negative_numbers = true)]
+        similarity: f64,
+        #[command(flatten)]
+        key: KeyArgument,
+    },
+    /// Make a key file for galleries that are encrypted
+    Key {
+        /// File to write, readable by its owner alone; without it the gallery is lost
+        file: PathBuf,
+    },
+}
+
+#[derive(clap::Args)]
+pub(super) struct KeyArgument {
+    /// Key file of an encrypted gallery
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+}
+
+impl KeyArgument {
+    fn read(&self) -> anyhow::Result<Option<GalleryKey>> {
+        Ok(self.key.as_deref().map(GalleryKey::read).transpose()?)
+    }
+}
+
+/// Where templates or probes come from.
+#[derive(clap::Args)]
+pub(super) struct SourceArguments {
+    /// File of embeddings, as `embed` writes it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["run", "data", "captures"])]
+    embeddings: Option<PathBuf>,
+    /// Run folder whose network embeds
+    #[arg(long, required_unless_present = "embeddings")]
+    run: Option<PathBuf>,
+    /// Folder of maps with its manifest; repeatable
+    #[arg(long, required_unless_present_any = ["embeddings", "captures"], conflicts_with = "captures")]
+    data: Vec<PathBuf>,
+    /// Folder of captures, whose maps are made on the way and not kept
+    #[arg(long, value_name = "DIR")]
+    captures: Option<PathBuf>,
+    /// How the captures lie, as for `preprocess`
+    #[arg(long, default_value = "auto", requires = "captures")]
+    layout: Layout,
+    /// auto, cpu, gpu or gpu:NAME
+    #[arg(long, default_value = "auto")]
+    device: DeviceRequest,
+}
+
+impl SourceArguments {
+    fn embeddings(self) -> anyhow::Result<Embeddings> {
+        let source = match (self.embeddings, self.run, self.captures) {
+            (Some(file), ..) => EmbeddingSource::File(file),
+            (None, Some(run), Some(root)) => {
+                EmbeddingSource::Captures { run, root, layout: self.layout }
+            }
+            (None, Some(run), None) => {
+                EmbeddingSource::Maps { run, data: self.data, part: None, packs: None }
+            }
+            (None, None, _) => bail!("give --embeddings, or --run with --data or --captures"),
+        };
+        let progress = Progress::new();
+        let found = embeddings_of(&source, &self.device, &|event| progress.show(event))?;
+        progress.finish();
+        Ok(found)
+    }
+}
+
+#[derive(clap::Args)]
+pub(super) struct CreateArguments {
+    /// Folder for the gallery
+    gallery: PathBuf,
+    /// Run folder whose network's embeddings it will hold
+    #[arg(long, required_unless_present = "embeddings", conflicts_with = "embeddings")]
+    run: Option<PathBuf>,
+    /// File of embeddings whose model and width it is for
+    #[arg(long, value_name = "FILE")]
+    embeddings: Option<PathBuf>,
+    /// Cosine from which on a person is accepted [default: everybody is]
+    #[arg(long, value_name = "COSINE", allow_negative_numbers = true)]
+    threshold: Option<f64>,
+    /// False accept rate whose threshold the run's evaluation tells: 1e-1, 1e-2 … 1e-6
+    #[arg(long, requires = "run", conflicts_with = "threshold")]
+    far: Option<f64>,
+    /// Encrypt with this key file, which `gallery key` makes
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+pub(super) struct EnrolArguments {
+    gallery: PathBuf,
+    #[command(flatten)]
+    source: SourceArguments,
+    #[command(flatten)]
+    key: KeyArgument,
+}
+
+#[derive(clap::Args)]
+pub(super) struct SearchArguments {
+    gallery: PathBuf,
+    #[command(flatten)]
+    source: SourceArguments,
+    /// So many people for each probe
+    #[arg(long, default_value = "5", value_name = "N")]
+    top: NonZeroUsize,
+    /// Cosine from which on a person is accepted [default: the gallery's]
+    #[arg(long, value_name = "COSINE", allow_negative_numbers = true)]
+    threshold: Option<f64>,
+    /// Compare with each person's most similar template (best) or with all of them (mean)
+    #[arg(long, default_value = "best")]
+    per_person: PerPerson,
+    /// Print the answers as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    key: KeyArgument,
+}
+
+impl std::str::FromStr for PerPerson {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "best" => Ok(Self::Best),
+            "mean" => Ok(Self::Mean),
+            _ => Err(format!("unknown way to compare with a person `{name}`; give best or mean")),
+        }
+    }
+}
+
+pub(super) fn run(command: GalleryCommand) -> anyhow::Result<u8> {
+    match command {
+        GalleryCommand::Create(arguments) => create(arguments),
+        GalleryCommand::Enrol(arguments) => enrol(arguments),
+        GalleryCommand::Search(arguments) => search(arguments),
+        GalleryCommand::Remove { gallery, person, session, key } => {
+            let mut writer = writer(&gallery, &key)?;
+            let removed = writer.remove(&person, session.as_deref())?;
+            say!("removed {}; `gallery compact` erases", counted(removed.len(), "template"));
+            Ok(OK)
+        }
+        GalleryCommand::Compact { gallery, drop_damaged, key } => {
+            let mut writer = writer(&gallery, &key)?;
+            let on_damage = if drop_damaged { OnDamage::Drop } else { OnDamage::Refuse };
+            let done = writer.compact(on_damage)?;
+            say!("{} kept", counted(done.kept, "template"));
+            if !done.erased {
+                tell!("a reader still has the old files open; compact again when it is gone");
+            }
+            Ok(OK)
+        }
+        GalleryCommand::List { gallery, json, key } => list(&gallery, json, &key),
+        GalleryCommand::Verify { gallery, key } => {
+            let report = verify(&gallery, key.read()?.as_ref())?;
+            say!("{} of {} people served", counted(report.templates, "template"), report.persons);
+            report.damage.iter().for_each(|damage| tell!("damaged: {damage}"));
+            Ok(if report.damage.is_empty() { OK } else { FAILED })
+        }
+        GalleryCommand::Export { gallery, out, key } => export(&gallery, &out, &key),
+        GalleryCommand::Threshold { gallery, similarity, key } => {
+            writer(&gallery, &key)?.set_threshold(Some(Threshold { similarity, far: None }))?;
+            say!("accepted from {similarity} on");
+            Ok(OK)
+        }
+        GalleryCommand::Key { file } => {
+            GalleryKey::make(&file)?;
+            say!("{}", file.display());
+            Ok(OK)
+        }
+    }
+}
+
+fn warn_of(damage: &[Damage]) {
+    damage.iter().for_each(|damage| tell!("warning: {damage}"));
+}
+
+fn writer(folder: &Path, key: &KeyArgument) -> anyhow::Result<GalleryWriter> {
+    let (writer, damage) = GalleryWriter::open(folder, key.read()?.as_ref())?;
+    warn_of(&damage);
+    Ok(writer)
+}
+
+fn reader(folder: &Path, key: &KeyArgument) -> anyhow::Result<Gallery> {
+    let (gallery, damage) = Gallery::open(folder, key.read()?.as_ref())?;
+    warn_of(&damage);
+    Ok(gallery)
+}
+
+fn create(arguments: CreateArguments) -> anyhow::Result<u8> {
+    let (model, dim) = match (&arguments.run, &arguments.embeddings) {
+        (Some(run), _) => model_of_run(run)?,
+        (None, Some(file)) => {
+            let embeddings = Embeddings::read(file)?;
+            (embeddings.model, embeddings.dim)
+        }
+        (None, None) => bail!("give --run or --embeddings"),
+    };
+    let threshold = match (arguments.threshold, arguments.far, &arguments.run) {
+        (Some(similarity), ..) => Some(Threshold { similarity, far: None }),
+        (None, Some(far), Some(run)) => {
+            let similarity = threshold_of_run(run, far)?;
+            Some(Threshold { similarity, far: Some(far) })
+        }
+        _ => None,
+    };
+    let key = arguments.key.as_deref().map(GalleryKey::read).transpose()?;
+    let config = GalleryConfig { model, dim, threshold };
+    GalleryWriter::create(&arguments.gallery, &config, key.as_ref())?;
+    match threshold {
+        Some(Threshold { similarity, far: Some(far) }) => {
+            say!("accepted from {similarity:.4} on, the threshold of FAR {far}");
+        }
+        Some(Threshold { similarity, .. }) => say!("accepted from {similarity} on"),
+        None => say!("no threshold: everybody is accepted, and nobody is nobody"),
+    }
+    say!("{}", arguments.gallery.display());
+    Ok(OK)
+}
+
+fn enrol(arguments: EnrolArguments) -> anyhow::Result<u8> {
+    let mut writer = writer(&arguments.gallery, &arguments.key)?;
+    let embeddings = arguments.source.embeddings()?;
+    let new: Vec<NewTemplate> = embeddings
+        .captures
+        .iter()
+        .enumerate()
+        .map(|(at, EmbeddedCapture { id, session, labels })| NewTemplate {
+            person: id.clone(),
+            session: session.clone(),
+            labels: labels.clone(),
+            embedding: embeddings.row(at).to_vec(),
+        })
+        .collect();
+    let enrolled = writer.enrol(&embeddings.model, &new)?;
+    say!(
+        "enrolled {}; the gallery holds {} of {} people",
+        counted(enrolled.len(), "template"),
+        writer.templates(),
+        writer.persons()
+    );
+    Ok(OK)
+}
+
+fn search(arguments: SearchArguments) -> anyhow::Result<u8> {
+    let gallery = reader(&arguments.gallery, &arguments.key)?;
+    let embeddings = arguments.source.embeddings()?;
+    let options = SearchOptions {
+        accept: arguments.threshold.map_or(Accept::GalleryThreshold, Accept::From),
+        per_person: arguments.per_person,
+    };
+    let probes: Vec<&[f32]> = (0..embeddings.captures.len()).map(|at| embeddings.row(at)).collect();
+    let answers = gallery.search(&embeddings.model, &probes, arguments.top, &options)?;
+    let named = embeddings.captures.iter().zip(&answers);
+    if arguments.json {
+        let lines: Vec<_> = named.map(|(capture, answer)| answer_json(capture, answer)).collect();
+        say!("{}", serde_json::to_string_pretty(&lines)?);
+        return Ok(OK);
+    }
+    for (capture, answer) in named {
+        let text = |m: &Match<'_>| {
+            let session = m.session.map_or(String::new(), |session| format!("/{session}"));
+            format!("{}{session} {:.4}", m.person, m.similarity)
+        };
+        let found = match (answer.is_nobody(), &answer.best_rejected) {
+            (false, _) => answer.matches.iter().map(text).collect::<Vec<_>>().join(", "),
+            (true, Some(rejected)) => format!("nobody (the most similar is {})", text(rejected)),
+            (true, None) => "nobody".to_string(),
+        };
+        say!("{}/{}: {found}", capture.id, capture.session);
+    }
+    Ok(OK)
+}
+
+fn answer_json(capture: &EmbeddedCapture, answer: &Answer<'_>) -> serde_json::Value {
+    let found = |m: &Match<'_>| {
+        serde_json::json!({
+            "person": m.person, "session": m.session, "similarity": m.similarity,
+        })
+    };
+    serde_json::json!({
+        "probe": {"id": capture.id, "session": capture.session},
+        "matches": answer.matches.iter().map(found).collect::<Vec<_>>(),
+        "best_rejected": answer.best_rejected.as_ref().map(found),
+    })
+}
+
+fn list(folder: &Path, json: bool, key: &KeyArgument) -> anyhow::Result<u8> {
+    let gallery = reader(folder, key)?;
+    if json {
+        let templates: Vec<_> = gallery
+            .templates()
+            .map(|t| {
+                serde_json::json!({
+                    "person": &*t.person, "session": t.session, "labels": t.labels,
+                    "quality": t.quality,
+                })
+            })
+            .collect();
+        let threshold = gallery.threshold();
+        say!(
+            "{}",
+            serde_json::to_string_pretty(&serde_json::json!({
+                "model": gallery.model(), "dim": gallery.dim(), "threshold": threshold,
+                "encrypted": gallery.is_encrypted(), "templates": templates,
+            }))?
+        );
+        return Ok(OK);
+    }
+    for template in gallery.templates() {
+        say!("{}/{}", template.person, template.session);
+    }
+    tell!("{}", counted(gallery.templates().len(), "template"));
+    Ok(OK)
+}
+
+fn export(folder: &Path, out: &Path, key: &KeyArgument) -> anyhow::Result<u8> {
+    let gallery = reader(folder, key)?;
+    let mut embeddings = Embeddings {
+        model: gallery.model().to_string(),
+        dim: gallery.dim(),
+        ..Embeddings::default()
+    };
+    for template in gallery.templates() {
+        let vector = gallery.vector(template.number).context("a template that is served")?;
+        embeddings.vectors.extend(vector.iter().map(|v| v * template.quality));
+        embeddings.captures.push(EmbeddedCapture {
+            id: template.person.to_string(),
+            session: template.session.clone(),
+            labels: template.labels.clone(),
+        });
+    }
+    embeddings.write(out)?;
+    say!("{}: {}", counted(embeddings.captures.len(), "template"), out.display());
+    Ok(OK)
+}

@@ -1,0 +1,194 @@
+//! From a trained run to a comparison, a list of pairs and a gallery, as a user types it.
+
+mod support;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Output;
+use support::{lumiface, stderr, stdout};
+
+const CONFIG: &str = r#"
+input_side = 32
+seed = 3
+[split]
+file = "SPLIT"
+[network]
+width = 8
+[[tasks]]
+name = "spectacles"
+classes = ["no", "yes"]
+[optimizer]
+epochs = 3
+batch_size = 6
+"#;
+
+struct Workshop {
+    folder: tempfile::TempDir,
+}
+
+impl Workshop {
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_string()
+    }
+
+    /// Runs a command whose words that begin with `/` are paths in the workshop.
+    fn run(&self, command: &str) -> Output {
+        let word = |word: &str| match word.strip_prefix('/') {
+            Some(name) => self.text(name),
+            None => word.to_string(),
+        };
+        let words: Vec<String> = command.split_whitespace().map(word).collect();
+        lumiface(&words.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    fn done(&self, command: &str) -> String {
+        let output = self.run(command);
+        assert!(output.status.success(), "{command}: {}{}", stdout(&output), stderr(&output));
+        stdout(&output)
+    }
+
+    fn refused(&self, command: &str, code: i32, said: &str) {
+        let output = self.run(command);
+        let text = format!("{}{}", stdout(&output), stderr(&output));
+        assert_eq!(output.status.code(), Some(code), "{command}: {text}");
+        assert!(text.contains(said), "{command}: {text}");
+        assert!(!text.contains("panicked"), "{command}: {text}");
+    }
+}
+
+#[test]
+fn from_a_split_to_a_gallery() {
+    let workshop = Workshop { folder: tempfile::tempdir().unwrap() };
+    support::synthesise(&workshop.path("captures"), [12, 4], "48x48", 2);
+    workshop.done("preprocess /captures --layout photoface --device cpu --out /maps");
+
+    // Who is where, and whether that is sound.
+    let said = workshop.done(
+        "dataset split /maps --gallery 4 --validation 2 --test 2 --stratify gender,sessions \
+         --out /split.csv",
+    );
+    assert!(said.contains("gallery: 4 people, 16 sessions"), "{said}");
+    let said = workshop.done("dataset check /maps --split /split.csv");
+    assert!(said.contains("0 errors"), "{said}");
+    workshop.refused("dataset split /maps --gallery 11 --out /x.csv", 1, "left for training");
+    workshop.refused("dataset split /maps --gallery 1.5 --out /x.csv", 2, "nor a share");
+    // A session twice under two names is a leak.
+    let manifest = fs::read_to_string(workshop.path("maps/manifest.csv")).unwrap();
+    let split = fs::read_to_string(workshop.path("split.csv")).unwrap();
+    let of = |part: &str| split.lines().find_map(|l| l.strip_suffix(part)).unwrap().to_string();
+    let (trained, held) = (of(",train"), of(",gallery"));
+    let row = manifest.lines().find(|l| l.starts_with(&format!("{trained},"))).unwrap();
+    let stolen = row.replacen(&trained, &held, 1).replacen(",", ",again-", 1);
+    fs::create_dir(workshop.path("leaky")).unwrap();
+    for file in fs::read_dir(workshop.path("maps")).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_name().unwrap();
+        if name != "manifest.csv" {
+            #[cfg(unix)]
+            std::os::unix::fs::symlink(&path, workshop.path("leaky").join(name)).unwrap();
+        }
+    }
+    fs::write(workshop.path("leaky/manifest.csv"), format!("{manifest}{stolen}\n")).unwrap();
+    workshop.refused("dataset check /leaky --split /split.csv --no-maps", 1, "error");
+
+    // Two runs on the same people, evaluated in the same way.
+    for modality in ["albedo", "normals"] {
+        let config = CONFIG.replace("SPLIT", &workshop.text("split.csv"));
+        let config = format!("modalities = [\"{modality}\"]\n{config}");
+        fs::write(workshop.path("config.toml"), config).unwrap();
+        workshop.done(&format!("train /config.toml --data /maps --device cpu --out /{modality}"));
+        workshop.done(&format!(
+            "evaluate /{modality} --data /maps --device cpu --enrol each --replicates 100 \
+             --baseline raw"
+        ));
+    }
+    let json = fs::read(workshop.path("albedo/evaluation-gallery.json")).unwrap();
+    let evaluation: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    let model = &evaluation["results"][0];
+    assert_eq!(model["identity"]["identification"]["searches"], 4 * 3 * 4);
+    assert!(model["tasks"]["spectacles"]["confusion"]["counts"].is_array(), "{model}");
+    assert!(model["leakage"][0]["before_separation"]["value"].is_number(), "{model}");
+    // Four people are too few for an interval.
+    assert!(model["identity"]["verification"]["auc"]["interval"].is_null(), "{model}");
+    let page = fs::read_to_string(workshop.path("albedo/report-gallery/report.html")).unwrap();
+    assert!(page.contains("model (albedo)") && page.contains("pixels (raw)"));
+    for file in ["roc.svg", "cmc.svg", "figures.csv"] {
+        assert!(workshop.path("albedo/report-gallery").join(file).exists(), "{file}");
+    }
+    let said = workshop.done("evaluate /albedo --data /maps --split test --device cpu");
+    assert!(said.contains("split test: 2 people"), "{said}");
+
+    let said = workshop.done("compare /albedo /normals --out /comparison --json");
+    let differences: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert!(differences.as_array().unwrap().iter().any(|d| d["figure"] == "rank_1"), "{said}");
+    assert!(workshop.path("comparison/report.html").exists());
+    workshop.done("evaluate /normals --data /maps --device cpu --templates 2 --merge mean");
+    workshop.refused("compare /albedo /normals --out /c2", 1, "otherwise enrolled");
+    workshop.refused("compare /albedo /captures --out /c2", 1, "lumiface evaluate");
+
+    // Pairs in folds.
+    workshop.done(
+        "dataset pairs /maps --split /split.csv --folds 2 --pairs 6 --out /pairs.csv --lfw /pairs.txt",
+    );
+    for list in ["/pairs.csv", "/pairs.txt"] {
+        let said = workshop.done(&format!(
+            "evaluate /albedo --data /maps --device cpu --pairs {list} --flip-sum --replicates 0"
+        ));
+        assert!(said.contains("24 pairs in 2 folds"), "{said}");
+    }
+    workshop.refused(
+        "evaluate /albedo --data /maps --device cpu --split test --pairs /pairs.csv",
+        1,
+        "not in the evaluated part",
+    );
+
+    // A gallery of the first two sessions; the others ask.
+    workshop.done("embed /albedo --data /maps --device cpu --split gallery --out /all.safetensors");
+    workshop.done("gallery key /key");
+    workshop.done("gallery create /people --run /albedo --far 1e-1 --key /key");
+    workshop.refused("gallery enrol /people --embeddings /all.safetensors", 1, "is encrypted");
+    let said = workshop.done("gallery enrol /people --embeddings /all.safetensors --key /key");
+    assert!(said.contains("enrolled 16 templates; the gallery holds 16 of 4 people"), "{said}");
+    workshop.refused(
+        "gallery enrol /people --run /albedo --data /maps --device cpu --key /key",
+        1,
+        "is enrolled already",
+    );
+    let said = workshop
+        .done("gallery search /people --embeddings /all.safetensors --key /key --top 1 --json");
+    let answers: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(answers.as_array().unwrap().len(), 16);
+    for answer in answers.as_array().unwrap() {
+        assert_eq!(answer["matches"][0]["person"], answer["probe"]["id"], "{answer}");
+        assert!((answer["matches"][0]["similarity"].as_f64().unwrap() - 1.0).abs() < 1e-6);
+    }
+    workshop.done(&format!("gallery remove /people {held} --key /key"));
+    let said = workshop.done("gallery compact /people --key /key");
+    assert!(said.contains("12 templates kept"), "{said}");
+    assert!(!workshop.done("gallery list /people --key /key").contains(&format!("{held}/")));
+    let said = workshop.done("gallery verify /people --key /key");
+    assert!(said.contains("12 templates of 3 people"), "{said}");
+    workshop.done("gallery export /people --out /out.safetensors --key /key");
+    // Whoever is gone is nobody, if the threshold is high.
+    workshop.done("gallery threshold /people 0.9999999 --key /key");
+    let said = workshop.done("gallery search /people --embeddings /all.safetensors --key /key");
+    let nobody = said.lines().filter(|line| line.contains(": nobody (the most similar is")).count();
+    assert_eq!(nobody, 4, "{said}");
+    // Embeddings of another network.
+    workshop.done("embed /normals --data /maps --device cpu --out /others.safetensors");
+    workshop.refused(
+        "gallery search /people --embeddings /others.safetensors --key /key",
+        1,
+        "holds templates of model",
+    );
+    // Straight from the rig.
+    workshop.done("gallery create /plain --run /albedo");
+    let said = workshop.done(
+        "gallery enrol /plain --run /albedo --captures /captures --layout photoface --device cpu",
+    );
+    assert!(said.contains("enrolled 48 templates"), "{said}");
+}
