@@ -4,7 +4,7 @@ use super::progress::Progress;
 use super::{OK, report_problems, say, tell};
 use crate::dataset::{Modality, Part};
 use crate::eval::{
-    Bootstrap, DetectionCosts, Enrolment, Evaluation, FARS, Merge, OperatingPoint, all_pairs_roc,
+    DetectionCosts, Enrolment, Evaluation, FARS, Merge, OperatingPoint, all_pairs_roc,
 };
 use crate::gpu::DeviceRequest;
 use crate::io::Embeddings;
@@ -89,9 +89,10 @@ pub(super) struct EvaluateArguments {
     /// the embeddings' lengths)
     #[arg(long, default_value = "best")]
     merge: Merge,
-    /// Draws of people behind the 95 % intervals; 0 gives none
-    #[arg(long, default_value_t = Bootstrap::default().replicates, value_name = "N")]
-    replicates: usize,
+    /// Draws of people behind the 95 % intervals; 0 gives none, and too few for the number of people
+    /// give none either
+    #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    replicates: u32,
     /// Show the network only these of its modalities, comma-separated: albedo, normals, depth, raw;
     /// for runs trained with fusion.modality_dropout [default: all]
     #[arg(long, value_delimiter = ',')]
@@ -131,7 +132,7 @@ pub(super) fn run_evaluate(arguments: EvaluateArguments) -> anyhow::Result<u8> {
         enrolment: arguments.enrol,
         templates: usize::from(arguments.templates),
         merge: arguments.merge,
-        replicates: arguments.replicates,
+        replicates: arguments.replicates as usize,
         baselines: arguments.baseline,
         pairs: arguments.pairs,
         flip_sum: arguments.flip_sum,

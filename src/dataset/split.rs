@@ -156,7 +156,7 @@ impl Split {
         drawn.retain(|id| parts.get(*id) != Some(&Part::Unused));
         let wanted = wanted_people(config, drawn.len())?;
         drawn.retain(|id| !parts.contains_key(*id));
-        let asked: usize = wanted.iter().map(|(_, count)| count).sum();
+        let asked = wanted.iter().fold(0usize, |sum, (_, count)| sum.saturating_add(*count));
         if asked > drawn.len() {
             return Err(format!(
                 "the split draws {asked} people and {} are there to draw from; lower its counts",

@@ -54,7 +54,7 @@ pub struct Difference {
     pub value: f64,
     /// 95 %.
     pub interval: Option<[f64; 2]>,
-    /// Two-sided: how often draws fall on the other side of no difference, doubled.
+    /// Two-sided: the level at which the interval ends at no difference.
     pub p: Option<f64>,
 }
 
@@ -120,13 +120,25 @@ impl Replicated {
         let value = self.value? - other.value?;
         let pairs = self.draws.iter().zip(&other.draws);
         let differences: Vec<f64> = pairs.filter_map(|(a, b)| Some((*a)? - (*b)?)).collect();
-        let count = |holds: fn(f64) -> bool| differences.iter().filter(|d| holds(**d)).count();
-        let rarer = count(|d| d <= 0.0).min(count(|d| d >= 0.0));
-        // One more on top and below: a finite number of draws cannot show that nothing is possible.
-        let p = (2.0 * (rarer + 1) as f64 / (differences.len() + 1) as f64).min(1.0);
-        let interval = interval(differences, value, self.draws.len(), self.people);
-        Ok(Difference { value, interval, p: interval.map(|_| p) })
+        let p = p_value(&differences, value, self.people);
+        // Draws that all say the same know nothing of how far the difference may be chance.
+        let interval = interval(differences, value, self.draws.len(), self.people)
+            .filter(|[low, high]| low < high);
+        Ok(Difference { value, interval, p: interval.and(p) })
     }
+}
+
+/// Of draws shifted to lie about `value`, the share beyond 0, and the level that it has in the widened
+/// interval: `r = Φ(−t √(n/(n−1)))` solved for t.
+fn p_value(draws: &[f64], value: f64, people: usize) -> Option<f64> {
+    let n = people as f64;
+    let shift = value - draws.iter().sum::<f64>() / draws.len() as f64;
+    let beyond = |holds: &dyn Fn(f64) -> bool| draws.iter().filter(|d| holds(**d + shift)).count();
+    let rarer = beyond(&|d| d <= 0.0).min(beyond(&|d| d >= 0.0));
+    // One more on top and below: a finite number of draws cannot show that nothing is possible.
+    let share = (rarer + 1) as f64 / (draws.len() + 1) as f64;
+    let t = Normal::standard().inverse_cdf(share.min(0.5)) * ((n - 1.0) / n).sqrt();
+    Some((2.0 * StudentsT::new(0.0, 1.0, n - 1.0).ok()?.cdf(t)).min(1.0))
 }
 
 /// Of the draws that have a value, shifted to lie about `value`.
@@ -139,6 +151,10 @@ fn interval(mut defined: Vec<f64>, value: f64, draws: usize, people: usize) -> O
     let n = people as f64;
     let t = StudentsT::new(0.0, 1.0, n - 1.0).ok()?.inverse_cdf(0.975);
     let level = Normal::standard().cdf(-t * (n / (n - 1.0)).sqrt());
+    // The end of an interval must lie within the draws, not at the last of them.
+    if (draws as f64) * level < 1.0 {
+        return None;
+    }
     let shift = value - defined.iter().sum::<f64>() / defined.len() as f64;
     Some([at_share(&defined, level) + shift, at_share(&defined, 1.0 - level) + shift])
 }
@@ -214,8 +230,39 @@ mod tests {
         assert!(low > 0.12 && high < 0.16 && difference.p.unwrap() < 0.005, "{difference:?}");
         let [low, high] = a.interval().unwrap();
         assert!(high - low > 0.05);
+        // A figure differs from itself in no draw: nothing is known of how far.
         let none = a.minus(&a).unwrap();
-        assert_eq!((none.value, none.p), (0.0, Some(1.0)));
+        assert_eq!((none.value, none.interval, none.p), (0.0, None, None));
+        let few = Bootstrap { replicates: 30, seed: 1 };
+        assert_eq!(few.replicate(40, mean_of(&better))[0].interval(), None);
+    }
+
+    /// Without a difference p is below 0.05 in one case of twenty, and the interval leaves out 0 in the
+    /// same cases.
+    #[test]
+    fn p_and_interval_agree_and_are_what_they_say() {
+        let mut random = Pcg64::seed_from_u64(3);
+        const TRIALS: usize = 1000;
+        for people in [6, 15, 40] {
+            let (mut small, mut excluded) = (0, 0);
+            for trial in 0..TRIALS {
+                let mut values = || -> Vec<f64> {
+                    (0..people).map(|_| -> f64 { StandardNormal.sample(&mut random) }).collect()
+                };
+                let (a, b) = (values(), values());
+                let bootstrap = Bootstrap { replicates: 2000, seed: trial as u64 };
+                let of = |values: &[f64]| bootstrap.replicate(people, mean_of(values)).remove(0);
+                let difference = of(&a).minus(&of(&b)).unwrap();
+                let Some([low, high]) = difference.interval else { continue };
+                let p = difference.p.unwrap();
+                small += usize::from(p < 0.05);
+                excluded += usize::from(low > 0.0 || high < 0.0);
+                // But for the draws between which the interval's end is interpolated.
+                assert!((p < 0.05) == (low > 0.0 || high < 0.0) || (p - 0.05).abs() < 0.02);
+            }
+            let share = small as f64 / TRIALS as f64;
+            assert!((0.025..0.085).contains(&share), "{people}: {share}, {excluded} excluded");
+        }
     }
 
     /// Means of skewed values, a new sample each time: how often the truth is inside.

@@ -212,6 +212,8 @@ pub struct Evaluation {
     pub split: String,
     /// SHA-256 of the file of the split.
     pub split_hash: String,
+    /// SHA-256 of the weights; with what they were not shown, where they were not shown all.
+    pub model: String,
     /// Epochs that the checkpoint was trained.
     pub epoch: usize,
     /// Whether each person's first sessions are enrolled, or each in turn.

@@ -13,8 +13,7 @@ pub enum Enrolment {
     #[default]
     First,
     /// Each capture in turn, in as many rounds as everyone has captures (people with too few to ask
-    /// aside), so that no template serves twice; figures are over all rounds together, and none
-    /// hangs on one lucky or unlucky template.
+    /// aside); figures are over all rounds together, and none hangs on one lucky or unlucky template.
     Each,
 }
 

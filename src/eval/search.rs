@@ -169,7 +169,7 @@ impl Searches {
         }
 
         let pairs = searches.len() * people.saturating_sub(1);
-        let stride = pairs.div_ceil(SAMPLED_PAIRS).max(1);
+        let stride = sampling_stride(pairs, people.saturating_sub(1));
         let roc = Tally::new(searches.iter().map(|search| search.own).collect());
         let count = |tally: &Tally, at: usize, search: &Search, counts: &mut Counts| {
             let row = galleries[search.round].row(search.probe);
@@ -207,6 +207,16 @@ impl Searches {
         };
         Ok(Self { people, searches, roc, person_auc, above, impostors })
     }
+}
+
+/// A step through all pairs that meets every template in turn: it shares no factor with the length of a
+/// row of them.
+fn sampling_stride(pairs: usize, row: usize) -> usize {
+    fn common_factor(a: usize, b: usize) -> usize {
+        if b == 0 { a } else { common_factor(b, a % b) }
+    }
+    let least = pairs.div_ceil(SAMPLED_PAIRS).max(1);
+    (least..).find(|&stride| row <= 1 || common_factor(stride, row) == 1).unwrap_or(least)
 }
 
 impl Searches {
@@ -354,6 +364,19 @@ mod tests {
         assert!((other - 13f64.to_radians().cos()).abs() < 1e-6, "{other}");
         assert_eq!(found.person_auc, [Some(0.875), None, Some(1.0)]);
         assert_eq!(found.impostors.len(), 6);
+    }
+
+    #[test]
+    fn sampled_pairs_meet_every_template() {
+        // 201 people of 30 probes: every fifth pair would meet the same forty templates of each probe.
+        let (row, pairs) = (200, 201 * 30 * 200);
+        let stride = sampling_stride(pairs, row);
+        assert!((5..10).contains(&stride), "{stride}");
+        let met: std::collections::BTreeSet<usize> =
+            (0..pairs).step_by(stride).map(|at| at % row).collect();
+        assert_eq!(met.len(), row);
+        assert_eq!(sampling_stride(1000, 10), 1);
+        assert_eq!(sampling_stride(0, 0), 1);
     }
 
     #[test]

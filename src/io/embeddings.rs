@@ -91,6 +91,9 @@ impl Embeddings {
                 tensor.shape()
             )));
         };
+        if dim == 0 {
+            return Err(unsuitable("its embeddings have no values".into()));
+        }
         if count != captures.len() {
             let listed = captures.len();
             return Err(unsuitable(format!("holds {count} embeddings of {listed} captures")));
@@ -135,6 +138,8 @@ mod tests {
         let bytes = std::fs::read(file.path()).unwrap();
         std::fs::write(file.path(), &bytes[..bytes.len() - 1]).unwrap();
         assert!(refused().contains("safetensors") || refused().contains("damaged"));
+        Embeddings { vectors: Vec::new(), dim: 0, ..embeddings }.write(file.path()).unwrap();
+        assert!(refused().contains("have no values"), "{}", refused());
         std::fs::write(file.path(), "no").unwrap();
         assert!(refused().contains("is no safetensors file"), "{}", refused());
     }

@@ -1,6 +1,7 @@
 //! `compare`: evaluations of several runs on the same probes, side by side, with what their differences
 //! are worth.
 
+use super::embedding::model_of_run;
 use super::evaluate::{EvaluateError, embeddings_file, result_files};
 use crate::dataset::Part;
 use crate::eval::{
@@ -39,6 +40,14 @@ pub fn compare(options: &CompareOptions) -> Result<CompareSummary, EvaluateError
         let evaluation = read_evaluation(run, options.part)?;
         let path = embeddings_file(run, options.part);
         let embeddings = Embeddings::read(&path)?;
+        if embeddings.model != evaluation.model {
+            return Err(impossible(format!(
+                "{}: is of other weights than the evaluation beside it; run `lumiface evaluate {}` \
+                 again",
+                path.display(),
+                run.display()
+            )));
+        }
         if let (Some((name, other)), Some(theirs)) = (runs.first(), &first) {
             let same_protocol = (evaluation.enrolment, evaluation.merge, evaluation.rounds)
                 == (other.enrolment, other.merge, other.rounds)
@@ -120,6 +129,15 @@ pub(super) fn read_evaluation(run: &Path, part: Part) -> Result<Evaluation, IoEr
 /// A run that was not evaluated, or a rate that it says nothing of.
 pub fn threshold_of_run(run: &Path, far: f64) -> Result<f64, EvaluateError> {
     let evaluation = read_evaluation(run, Part::Gallery)?;
+    let (model, _) = model_of_run(run)?;
+    if evaluation.model != model || evaluation.templates_per_person != 1 {
+        return Err(EvaluateError::Impossible(format!(
+            "{}: is of other weights or modalities than the run has now, or of several templates a \
+             person; run `lumiface evaluate {}` again",
+            result_files(run, Part::Gallery)[0].display(),
+            run.display()
+        )));
+    }
     let rates = evaluation.results.first().map(|model| &model.identity.verification.tar_at_far);
     let rates = rates.map_or(&[][..], Vec::as_slice);
     let impossible = |reason: String| {

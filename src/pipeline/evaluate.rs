@@ -120,6 +120,13 @@ pub fn evaluate(
             run.display()
         )));
     }
+    if protocol.people() > 0 && protocol.probes() == 0 {
+        return Err(EvaluateError::Impossible(format!(
+            "nobody of the {part} split has more than {} sessions, so nobody is left to ask; lower \
+             --templates or give more sessions",
+            options.templates
+        )));
+    }
     if protocol.people() == 0 {
         let folders: Vec<String> = data.iter().map(|path| path.display().to_string()).collect();
         return Err(EvaluateError::Impossible(format!(
@@ -215,10 +222,18 @@ pub fn evaluate(
             Some(judge_pairs(list, &collection, &captures, &vectors)?)
         }
     };
+    // Shown less, it is another network as far as its embeddings go.
+    let model = match &shown {
+        Some(shown) if shown.contains(&false) => {
+            format!("{} shown {shown_names}", checkpoint.weights_hash)
+        }
+        _ => checkpoint.weights_hash.clone(),
+    };
     let evaluation = Evaluation {
         format: EVALUATION_FORMAT,
         split: part.to_string(),
         split_hash: split.sha256(),
+        model: model.clone(),
         epoch: checkpoint.epoch(),
         enrolment: options.enrolment,
         merge: options.merge,
@@ -242,7 +257,7 @@ pub fn evaluate(
     );
     contact_sheet(&title, &match_rows).write(&sheet)?;
     let kept = Embeddings {
-        model: checkpoint.weights_hash,
+        model,
         captures: captures.iter().map(embedded).collect(),
         dim: identity.first().map_or(0, Vec::len),
         vectors: identity.concat(),

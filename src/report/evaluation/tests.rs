@@ -128,6 +128,7 @@ fn evaluation(noise: f64) -> Evaluation {
         format: EVALUATION_FORMAT,
         split: "gallery".into(),
         split_hash: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".into(),
+        model: "5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8".into(),
         epoch: 40,
         enrolment: Enrolment::First,
         merge: Merge::Best,
