@@ -11,6 +11,15 @@ use lumiface::model::{
     ConfidenceInput, FusionKind, IdentityHeadKind, MultiTaskNetwork, NetworkConfig, NetworkInput,
     TaskShape, gradients_by_name, load_original, to_original,
 };
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Tests take turns: burn's random numbers are one stream for all threads, and another test's draws
+/// between two of this one's would change its weights and inputs.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn my_turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn devices() -> Vec<Device> {
     let gpu = support::any_gpu().map(|gpu| gpu.burn_device().unwrap());
@@ -122,6 +131,7 @@ fn assert_gradient(config: &NetworkConfig, freeze: bool, names: &[&str], device:
 
 #[test]
 fn gradients_of_a_single_network_match_finite_differences() {
+    let _turn = my_turn();
     for (number, device) in devices().iter().enumerate() {
         for head in [IdentityHeadKind::Linear, IdentityHeadKind::Pooled] {
             // A software rasteriser takes minutes for what is the same there.
@@ -144,6 +154,7 @@ fn gradients_of_a_single_network_match_finite_differences() {
 
 #[test]
 fn gradients_of_fused_networks_match_finite_differences() {
+    let _turn = my_turn();
     let fused = |number: &str| format!("{number}.layer4.1.conv2.weight");
     let backbones = [fused("backbone"), fused("backbone1")];
     for (number, device) in devices().iter().enumerate() {
@@ -163,6 +174,7 @@ fn gradients_of_fused_networks_match_finite_differences() {
 
 #[test]
 fn frozen_streams_have_no_gradient_and_their_heads_the_right_one() {
+    let _turn = my_turn();
     for device in devices() {
         let names = ["joint.tasks.0.weight", "joint.identity.fc.weight", "joint.identity.weight"];
         assert_gradient(&config(FusionKind::Concatenation, 2), true, &names, &device);
@@ -171,6 +183,7 @@ fn frozen_streams_have_no_gradient_and_their_heads_the_right_one() {
 
 #[test]
 fn frozen_streams_keep_their_batch_statistics_and_others_do_not() {
+    let _turn = my_turn();
     for device in devices() {
         let training = device.autodiff();
         let config = config(FusionKind::Concatenation, 2);
@@ -196,6 +209,7 @@ fn frozen_streams_keep_their_batch_statistics_and_others_do_not() {
 
 #[test]
 fn reversed_gradients_change_the_sign_of_what_adversaries_ask_of_the_backbone() {
+    let _turn = my_turn();
     for device in devices() {
         let training = device.autodiff();
         let config = config(FusionKind::Concatenation, 1);
