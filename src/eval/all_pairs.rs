@@ -4,6 +4,7 @@
 //! where a tile holds genuine pairs, to learn their scores, and once everywhere, to count the impostor
 //! scores between them (see [`Tally`]).
 
+use super::search::unit;
 use super::{Roc, Tally, Undefined};
 use rayon::prelude::*;
 
@@ -26,10 +27,10 @@ pub fn all_pairs_roc(vectors: &[f32], dim: usize, person: &[u32]) -> Result<Roc,
     order.sort_by_key(|&i| person[i]);
     let person: Vec<u32> = order.iter().map(|&i| person[i]).collect();
     let mut units = vec![0f32; vectors.len()];
-    units
-        .par_chunks_exact_mut(dim.max(1))
-        .zip(&order)
-        .try_for_each(|(out, &i)| normalise(&vectors[i * dim..(i + 1) * dim], out))?;
+    units.par_chunks_exact_mut(dim.max(1)).zip(&order).try_for_each(|(out, &i)| {
+        out.copy_from_slice(&unit(&vectors[i * dim..(i + 1) * dim])?);
+        Ok(())
+    })?;
 
     let tiles = person.len().div_ceil(TILE);
     let rows = |tile: usize| tile * TILE..((tile + 1) * TILE).min(person.len());
@@ -83,15 +84,6 @@ pub fn all_pairs_roc(vectors: &[f32], dim: usize, person: &[u32]) -> Result<Roc,
         .map(|(counts, _)| counts)
         .reduce(|| tally.counts(), |a, b| a.plus(&b));
     tally.roc(&counts)
-}
-
-fn normalise(vector: &[f32], out: &mut [f32]) -> Result<(), Undefined> {
-    let length = vector.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
-    if !length.is_finite() || length == 0.0 {
-        return Err(Undefined::NotANumber);
-    }
-    out.iter_mut().zip(vector).for_each(|(out, v)| *out = (f64::from(*v) / length) as f32);
-    Ok(())
 }
 
 /// `out = a bᵀ` of row-major matrices (m, dim) and (n, dim).

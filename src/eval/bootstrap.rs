@@ -260,6 +260,7 @@ mod tests {
                 // But for the draws between which the interval's end is interpolated.
                 assert!((p < 0.05) == (low > 0.0 || high < 0.0) || (p - 0.05).abs() < 0.02);
             }
+            // Three standard errors of so many trials, and what percentiles of six people are off by.
             let share = small as f64 / TRIALS as f64;
             assert!((0.025..0.085).contains(&share), "{people}: {share}, {excluded} excluded");
         }

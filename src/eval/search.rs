@@ -301,7 +301,7 @@ impl Measure {
 }
 
 /// A vector of length 1.
-fn unit(vector: &[f32]) -> Result<Vec<f32>, Undefined> {
+pub(super) fn unit(vector: &[f32]) -> Result<Vec<f32>, Undefined> {
     let length = vector.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
     if !length.is_finite() || length == 0.0 {
         return Err(Undefined::NotANumber);

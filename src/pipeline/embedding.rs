@@ -3,11 +3,10 @@
 use super::evaluate::EvaluateError;
 use super::train::{CONFIG_FILE, SPLIT_FILE, learning_device, sample_source};
 use super::{Event, EventSink, PreprocessError, PreprocessOptions, preprocess};
-use crate::capture::{Layout, LayoutOptions};
+use crate::capture::Layout;
 use crate::dataset::{CaptureRef, Collection, Part, Split};
 use crate::gpu::DeviceRequest;
-use crate::io::{EmbeddedCapture, Embeddings, IoError, MapCompression};
-use crate::reconstruct::ReconstructOptions;
+use crate::io::{EmbeddedCapture, Embeddings, IoError};
 use crate::train::{TrainEvent, TrainedOn, embed, load_best, read_train_config};
 use burn::module::Module;
 use std::path::{Path, PathBuf};
@@ -62,15 +61,8 @@ pub fn embeddings_of(
             let maps = folder.path().join("maps");
             let made = preprocess(
                 &PreprocessOptions {
-                    root: root.clone(),
                     layout: *layout,
-                    layout_options: LayoutOptions::default(),
-                    reconstruct: ReconstructOptions::default(),
-                    compression: MapCompression::None,
-                    relit: 0,
-                    out: maps.clone(),
-                    device: device.clone(),
-                    force: false,
+                    ..PreprocessOptions::of_photoface(root.clone(), &maps, device)
                 },
                 emit,
             )?;
