@@ -4,7 +4,8 @@
 //!     cargo bench --bench gallery -- 200000
 //!
 //! Top 10 for a batch of 256 queries and for one, of random unit vectors, as
-//! `benches/peers/gallery.py` measures FAISS; then from a gallery's mapped files, and enrolment of
+//! `benches/peers/gallery.py` measures FAISS; the same on a GPU (see `LUMIFACE_GPU`), with the rows
+//! there already, its part alone, and the way of the rows there; then from a gallery's mapped files, and enrolment of
 //! 20,000 templates in batches of 1,000, plain and sealed.
 
 use lumiface::gallery::top_k::{Rows, top_k};
@@ -23,7 +24,7 @@ use std::time::Instant;
 
 #[path = "support/mod.rs"]
 mod support;
-use support::Timing;
+use support::{Timing, open_gpu};
 
 const DIM: usize = 512;
 const K: usize = 10;
@@ -54,6 +55,7 @@ fn main() {
     let rows = std::env::args().find_map(|text| text.parse().ok()).unwrap_or(1_000_000);
     println!("CPU: {} threads, {rows} templates", rayon::current_num_threads());
     search_memory(rows);
+    search_gpu(rows);
     let home = tempfile::tempdir().expect("a folder for temporary files");
     let key = GalleryKey::make(&home.path().join("key")).expect("a new file");
     enrol(&home.path().join("plain"), None);
@@ -69,6 +71,26 @@ fn search_memory(count: usize) {
         let probes = unit_rows(2, queries);
         let timing = Timing::of(|| drop(std::hint::black_box(top_k(rows, &probes, K))));
         line(&format!("top {K} of {queries} queries, in memory"), &timing);
+    }
+}
+
+fn search_gpu(count: usize) {
+    let Some(gpu) = open_gpu() else { return };
+    let values = unit_rows(1, count);
+    let groups: Vec<u32> = (0..count as u32).collect();
+    let rows = Rows { values: &values, dim: DIM, groups: &groups };
+    let start = Instant::now();
+    let prepared = gpu.top_k.prepare(&gpu, rows).expect("rows that fit the GPU");
+    let seconds = start.elapsed().as_secs_f64();
+    println!("{:<40} {:>9.1} ms", "upload to the GPU", 1e3 * seconds);
+    for queries in [256, 1] {
+        let probes = unit_rows(2, queries);
+        let run = || gpu.top_k.run(&gpu, &prepared, &probes, K).expect("a sound device");
+        let timing = Timing::of(|| drop(std::hint::black_box(run())));
+        line(&format!("top {K} of {queries} queries, GPU"), &timing);
+        let maxima = || gpu.top_k.maxima(&gpu, &prepared, &probes).expect("a sound device");
+        let timing = Timing::of(|| drop(std::hint::black_box(maxima())));
+        line(&format!("of these, the device and the download, {queries}"), &timing);
     }
 }
 

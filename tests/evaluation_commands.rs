@@ -146,6 +146,77 @@ fn from_a_split_to_a_gallery() {
         "not in the evaluated part",
     );
 
+    // Pairs as pictures: our own captures, so that the network tells what it told of the maps.
+    workshop.done(
+        "dataset pairs /maps --split /split.csv --folds 2 --pairs 6 --out /p2.csv --bin /faces.bin \
+         --modality raw",
+    );
+    workshop.refused(
+        "evaluate /albedo --data /maps --device cpu --pairs /faces.bin",
+        1,
+        "shown albedo",
+    );
+    let raw = CONFIG.replace("SPLIT", &workshop.text("split.csv"));
+    fs::write(workshop.path("raw.toml"), format!("modalities = [\"raw\"]\n{raw}")).unwrap();
+    workshop.done("train /raw.toml --data /maps --device cpu --out /raw");
+    let said = workshop.done(
+        "evaluate /raw --data /maps --device cpu --pairs /faces.bin --flip-sum --replicates 0",
+    );
+    assert!(said.contains("24 pairs in 10 folds"), "{said}");
+    workshop.refused(
+        "evaluate /raw --data /maps --device cpu --pairs /split.csv --replicates 0",
+        1,
+        "split.csv",
+    );
+
+    // What carried a match, and the protocol of old.
+    let header = "id,session,Gender,Spectacles,Facial_Hair,Pose,Emotion,combined_labels";
+    let table = |name: &str, rows: &[&str]| {
+        let rows: Vec<String> = rows
+            .iter()
+            .map(|row| row.splitn(3, ',').take(2).collect::<Vec<_>>().join(","))
+            .map(|name| format!("{name},1,0,0,0,0,1_0_0_0_0"))
+            .collect();
+        let text = format!("{header}\n{}\n", rows.join("\n"));
+        fs::write(workshop.path(&format!("legacy/author_{name}_set.csv")), text).unwrap();
+    };
+    fs::create_dir(workshop.path("legacy")).unwrap();
+    let rows_of = |person: &str| -> Vec<&str> {
+        manifest.lines().filter(|line| line.starts_with(&format!("{person},"))).collect()
+    };
+    let people: Vec<String> =
+        split.lines().filter_map(|l| l.strip_suffix(",gallery")).map(String::from).collect();
+    let (a, b, c) = (rows_of(&people[0]), rows_of(&people[1]), rows_of(&people[2]));
+    let stranger = "9999,2001-01-01_00-00-00,";
+    table("train", &rows_of(&trained));
+    table("test", &[a[0], b[0], c[0], stranger]);
+    table("gallery", &[a[1], a[2], b[1]]);
+    let said = workshop.done("dataset split /maps --legacy /legacy --out /legacy.csv");
+    assert!(said.contains("train: 1 people, 4 sessions"), "{said}");
+    assert!(said.contains("gallery: 3 people, 6 sessions"), "{said}");
+    let said = workshop.done(
+        "evaluate /albedo --data /maps --device cpu --replicates 0 --legacy /legacy --saliency 2 --json",
+    );
+    let evaluation: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let legacy = &evaluation["legacy"];
+    assert_eq!(legacy["test"], serde_json::json!([3, 4]), "{legacy}");
+    assert_eq!((&legacy["genuine_pairs"], &legacy["impostor_pairs"]), (&3.into(), &6.into()));
+    assert_eq!(legacy["probes_with_mate"], 2);
+    let flaws = legacy["flaws"].to_string();
+    assert!(flaws.contains("2 people are in test and in gallery"), "{flaws}");
+    let page = fs::read_to_string(workshop.path("albedo/report-gallery/report.html")).unwrap();
+    for words in ["Measured here by that protocol", "not measured here", "What carried the best"] {
+        assert!(page.contains(words), "{words}");
+    }
+    let table = fs::read_to_string(workshop.path("albedo/saliency-gallery.csv")).unwrap();
+    assert_eq!(table.lines().count(), 3, "{table}");
+    assert!(table.starts_with("probe,match,right,similarity,modality,similarity_without\n"));
+    workshop.refused(
+        "evaluate /albedo --data /maps --legacy /maps --device cpu",
+        1,
+        "author_train",
+    );
+
     // A gallery of the first two sessions; the others ask.
     workshop.done("embed /albedo --data /maps --device cpu --split gallery --out /all.safetensors");
     workshop.done("gallery key /key");

@@ -119,7 +119,10 @@ fn search_finds_what_comparing_every_pair_finds() {
                 assert_eq!(answer.matches.len(), 10);
                 for (found, wanted) in answer.matches.iter().zip(wanted) {
                     assert!((found.similarity - wanted.0).abs() < 1e-6);
-                    assert_eq!((found.person, found.session), (wanted.1, wanted.2));
+                    assert_eq!(
+                        (found.person.as_str(), found.session.as_deref()),
+                        (wanted.1, wanted.2)
+                    );
                 }
                 // A probe's answer does not depend on its company, to the last bit.
                 let alone = gallery.search(MODEL, &[probe], top(10), &options).unwrap();

@@ -4,10 +4,10 @@ use super::progress::Progress;
 use super::{FAILED, OK, counted, say, tell, wrong_usage};
 use crate::dataset::check::{CheckOptions, Entry, Finding, Severity, check, read_entries};
 use crate::dataset::{
-    Collection, LegacySets, PairConfig, PairList, Part, Sessions, Split, SplitCapture, SplitConfig,
-    UndersamplePart,
+    Collection, LegacySets, Modality, PairConfig, PairList, Part, Sessions, Split, SplitCapture,
+    SplitConfig, UndersamplePart,
 };
-use crate::pipeline::Event;
+use crate::pipeline::{Event, pairs_of_pictures};
 use clap::Subcommand;
 use std::io::Write;
 use std::path::PathBuf;
@@ -75,6 +75,11 @@ pub(super) struct SplitArguments {
     leave_out: Vec<String>,
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Folder of the legacy protocol's tables, which say themselves who is where: its training captures
+    /// are train, those of its test and gallery together gallery, all others left out
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["gallery", "validation", "test", "stratify",
+        "max_sessions", "undersample", "leave_out", "seed"])]
+    legacy: Option<PathBuf>,
 }
 
 /// People as a number, or as a share of all.
@@ -144,6 +149,12 @@ pub(super) struct PairsArguments {
     /// The same list as LFW's pairs.txt
     #[arg(long, value_name = "FILE")]
     lfw: Option<PathBuf>,
+    /// The same pairs as InsightFace's .bin, pictures of 112 pixels, for networks that read such files
+    #[arg(long, value_name = "FILE")]
+    bin: Option<PathBuf>,
+    /// What the pictures of --bin show: albedo, normals, depth, or raw (one lit image)
+    #[arg(long, default_value = "albedo", requires = "bin")]
+    modality: Modality,
     /// Who is in which part
     #[arg(long)]
     split: Option<PathBuf>,
@@ -172,6 +183,7 @@ pub(super) fn run(command: DatasetCommand) -> anyhow::Result<u8> {
 
 fn run_split(arguments: SplitArguments) -> anyhow::Result<u8> {
     let collection = Collection::read(&arguments.data)?;
+    let captures = collection.split_captures();
     let config = SplitConfig {
         gallery_count: arguments.gallery.number,
         gallery_share: arguments.gallery.share,
@@ -186,8 +198,10 @@ fn run_split(arguments: SplitArguments) -> anyhow::Result<u8> {
         seed: arguments.seed,
         ..SplitConfig::default()
     };
-    let captures = collection.split_captures();
-    let split = Split::new(&config, &captures).map_err(anyhow::Error::msg)?;
+    let split = match &arguments.legacy {
+        Some(folder) => LegacySets::read(folder)?.split(&captures),
+        None => Split::new(&config, &captures).map_err(anyhow::Error::msg)?,
+    };
     split.write(&arguments.out)?;
     for part in Part::EVALUATED {
         let people = split.people(part).count();
@@ -271,6 +285,10 @@ fn run_pairs(arguments: PairsArguments) -> anyhow::Result<u8> {
         let sessions: Sessions = all.iter().map(|c| (c.id, c.session)).collect();
         list.write_lfw(lfw, &sessions)?;
         say!("{}", lfw.display());
+    }
+    if let Some(bin) = &arguments.bin {
+        pairs_of_pictures(bin, &list, &collection, arguments.modality)?.write(bin)?;
+        say!("{}", bin.display());
     }
     say!(
         "{} folds of {} genuine and as many impostor pairs: {} (SHA-256 {})",

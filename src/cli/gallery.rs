@@ -4,13 +4,15 @@ use super::progress::Progress;
 use super::{FAILED, OK, counted, say, tell};
 use crate::capture::Layout;
 use crate::gallery::{
-    Accept, Answer, Damage, Gallery, GalleryConfig, GalleryKey, GalleryWriter, Match, NewTemplate,
-    OnDamage, PerPerson, SearchOptions, Threshold, verify,
+    Accept, Answer, Damage, GalleryConfig, GalleryError, GalleryKey, Match, NewTemplate, OnDamage,
+    Opened, PerPerson, SearchOptions, Store, Threshold, Writable,
 };
 use crate::gpu::DeviceRequest;
 use crate::io::{EmbeddedCapture, Embeddings};
-use crate::pipeline::{EmbeddingSource, embeddings_of, model_of_run, threshold_of_run};
-use anyhow::{Context, bail};
+use crate::pipeline::{
+    EmbeddingSource, embeddings_of, model_of_run, search_gallery, threshold_of_run,
+};
+use anyhow::bail;
 use clap::Subcommand;
 use std::io::Write;
 use std::num::NonZeroUsize;
@@ -30,7 +32,8 @@ pub(super) enum GalleryCommand {
     Enrol(EnrolArguments),
     /// Find who probes are, or that they are nobody who is enrolled
     ///
-    /// Exact, among all templates, on all cores. A person is accepted from the gallery's threshold on.
+    /// Exact, among all templates, on all cores or a GPU, where it is worth the way there; the answer is
+    /// the same. A person is accepted from the gallery's threshold on.
     #[command(
         after_help = "Example: lumiface gallery search people --run runs/albedo --data maps/visitors"
     )]
@@ -39,56 +42,50 @@ pub(super) enum GalleryCommand {
     ///
     /// Hidden at once; `gallery compact` erases what was removed.
     Remove {
-        gallery: PathBuf,
+        #[command(flatten)]
+        place: PlaceArguments,
         person: String,
         /// This session alone [default: all of the person's]
         #[arg(long)]
         session: Option<String>,
-        #[command(flatten)]
-        key: KeyArgument,
     },
     /// Rewrite the gallery without what was removed, and overwrite and delete the old files
     Compact {
-        gallery: PathBuf,
-        /// Go on without templates that are damaged, for good
-        #[arg(long)]
-        drop_damaged: bool,
         #[command(flatten)]
-        key: KeyArgument,
+        place: PlaceArguments,
+        /// Go on without templates that are damaged, for good
+        #[arg(long, conflicts_with = "store")]
+        drop_damaged: bool,
     },
     /// List who is enrolled
     List {
-        gallery: PathBuf,
+        #[command(flatten)]
+        place: PlaceArguments,
         /// As JSON, with labels
         #[arg(long)]
         json: bool,
-        #[command(flatten)]
-        key: KeyArgument,
     },
     /// Read everything and name what is damaged
     Verify {
-        gallery: PathBuf,
         #[command(flatten)]
-        key: KeyArgument,
+        place: PlaceArguments,
     },
     /// Write the enrolled templates as a file of embeddings
     ///
     /// In the lengths that the network gave them. The file is not encrypted, whatever the gallery is.
     Export {
-        gallery: PathBuf,
+        #[command(flatten)]
+        place: PlaceArguments,
         #[arg(long)]
         out: PathBuf,
-        #[command(flatten)]
-        key: KeyArgument,
     },
     /// Set from which similarity on a person is accepted
     Threshold {
-        gallery: PathBuf,
+        #[command(flatten)]
+        place: PlaceArguments,
         /// Cosine, -1 to 1
         #[arg(allow_negative_numbers = true)]
         similarity: f64,
-        #[command(flatten)]
-        key: KeyArgument,
     },
     /// Make a key file for galleries that are encrypted
     Key {
@@ -97,16 +94,45 @@ pub(super) enum GalleryCommand {
     },
 }
 
+/// Where the gallery lies.
 #[derive(clap::Args)]
-pub(super) struct KeyArgument {
-    /// Key file of an encrypted gallery
+pub(super) struct PlaceArguments {
+    /// Folder of the gallery; with --store its name there
+    gallery: PathBuf,
+    /// PostgreSQL with pgvector instead of a folder: postgres://USER@HOST/DATABASE
+    ///
+    /// The password stands in the URL or in PGPASSWORD. `?timeout=SECONDS` is how long one
+    /// statement may take [120].
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// Key file that encrypts the gallery, as `gallery key` makes it
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
 }
 
-impl KeyArgument {
-    fn read(&self) -> anyhow::Result<Option<GalleryKey>> {
-        Ok(self.key.as_deref().map(GalleryKey::read).transpose()?)
+impl PlaceArguments {
+    fn store(&self) -> anyhow::Result<Store> {
+        let key = self.key.as_deref().map(GalleryKey::read).transpose()?;
+        match (&self.store, key) {
+            (None, key) => Ok(Store::Folder { folder: self.gallery.clone(), key }),
+            (Some(_), Some(_)) => Err(GalleryError::KeyForServer.into()),
+            (Some(url), None) => {
+                let (url, name) = (url.clone(), self.gallery.to_string_lossy().into_owned());
+                Ok(Store::Postgres { url, name })
+            }
+        }
+    }
+
+    fn read(&self) -> anyhow::Result<Opened> {
+        let (gallery, damage) = self.store()?.read()?;
+        warn_of(&damage);
+        Ok(gallery)
+    }
+
+    fn write(&self) -> anyhow::Result<Writable> {
+        let (gallery, damage) = self.store()?.write()?;
+        warn_of(&damage);
+        Ok(gallery)
     }
 }
 
@@ -154,8 +180,8 @@ impl SourceArguments {
 
 #[derive(clap::Args)]
 pub(super) struct CreateArguments {
-    /// Folder for the gallery
-    gallery: PathBuf,
+    #[command(flatten)]
+    place: PlaceArguments,
     /// Run folder whose network's embeddings it will hold
     #[arg(long, required_unless_present = "embeddings", conflicts_with = "embeddings")]
     run: Option<PathBuf>,
@@ -168,23 +194,20 @@ pub(super) struct CreateArguments {
     /// False accept rate whose threshold the run's evaluation tells: 1e-1, 1e-2 … 1e-6
     #[arg(long, requires = "run", conflicts_with = "threshold")]
     far: Option<f64>,
-    /// Encrypt with this key file, which `gallery key` makes
-    #[arg(long, value_name = "FILE")]
-    key: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
 pub(super) struct EnrolArguments {
-    gallery: PathBuf,
+    #[command(flatten)]
+    place: PlaceArguments,
     #[command(flatten)]
     source: SourceArguments,
-    #[command(flatten)]
-    key: KeyArgument,
 }
 
 #[derive(clap::Args)]
 pub(super) struct SearchArguments {
-    gallery: PathBuf,
+    #[command(flatten)]
+    place: PlaceArguments,
     #[command(flatten)]
     source: SourceArguments,
     /// So many people for each probe
@@ -199,8 +222,6 @@ pub(super) struct SearchArguments {
     /// Print the answers as JSON
     #[arg(long)]
     json: bool,
-    #[command(flatten)]
-    key: KeyArgument,
 }
 
 impl std::str::FromStr for PerPerson {
@@ -220,32 +241,31 @@ pub(super) fn run(command: GalleryCommand) -> anyhow::Result<u8> {
         GalleryCommand::Create(arguments) => create(arguments),
         GalleryCommand::Enrol(arguments) => enrol(arguments),
         GalleryCommand::Search(arguments) => search(arguments),
-        GalleryCommand::Remove { gallery, person, session, key } => {
-            let mut writer = writer(&gallery, &key)?;
-            let removed = writer.remove(&person, session.as_deref())?;
+        GalleryCommand::Remove { place, person, session } => {
+            let removed = place.write()?.remove(&person, session.as_deref())?;
             say!("removed {}; `gallery compact` erases", counted(removed.len(), "template"));
             Ok(OK)
         }
-        GalleryCommand::Compact { gallery, drop_damaged, key } => {
-            let mut writer = writer(&gallery, &key)?;
+        GalleryCommand::Compact { place, drop_damaged } => {
             let on_damage = if drop_damaged { OnDamage::Drop } else { OnDamage::Refuse };
-            let done = writer.compact(on_damage)?;
+            let done = place.write()?.compact(on_damage)?;
             say!("{} kept", counted(done.kept, "template"));
             if !done.erased {
                 tell!("a reader still has the old files open; compact again when it is gone");
             }
             Ok(OK)
         }
-        GalleryCommand::List { gallery, json, key } => list(&gallery, json, &key),
-        GalleryCommand::Verify { gallery, key } => {
-            let report = verify(&gallery, key.read()?.as_ref())?;
-            say!("{} of {} people served", counted(report.templates, "template"), report.persons);
-            report.damage.iter().for_each(|damage| tell!("damaged: {damage}"));
-            Ok(if report.damage.is_empty() { OK } else { FAILED })
+        GalleryCommand::List { place, json } => list(&place, json),
+        GalleryCommand::Verify { place } => {
+            let found = place.store()?.verify()?;
+            let templates = counted(found.templates as usize, "template");
+            say!("{templates} of {} people served", found.persons);
+            found.findings.iter().for_each(|finding| tell!("damaged: {finding}"));
+            Ok(if found.findings.is_empty() { OK } else { FAILED })
         }
-        GalleryCommand::Export { gallery, out, key } => export(&gallery, &out, &key),
-        GalleryCommand::Threshold { gallery, similarity, key } => {
-            writer(&gallery, &key)?.set_threshold(Some(Threshold { similarity, far: None }))?;
+        GalleryCommand::Export { place, out } => export(&place, &out),
+        GalleryCommand::Threshold { place, similarity } => {
+            place.write()?.set_threshold(Some(Threshold { similarity, far: None }))?;
             say!("accepted from {similarity} on");
             Ok(OK)
         }
@@ -259,18 +279,6 @@ pub(super) fn run(command: GalleryCommand) -> anyhow::Result<u8> {
 
 fn warn_of(damage: &[Damage]) {
     damage.iter().for_each(|damage| tell!("warning: {damage}"));
-}
-
-fn writer(folder: &Path, key: &KeyArgument) -> anyhow::Result<GalleryWriter> {
-    let (writer, damage) = GalleryWriter::open(folder, key.read()?.as_ref())?;
-    warn_of(&damage);
-    Ok(writer)
-}
-
-fn reader(folder: &Path, key: &KeyArgument) -> anyhow::Result<Gallery> {
-    let (gallery, damage) = Gallery::open(folder, key.read()?.as_ref())?;
-    warn_of(&damage);
-    Ok(gallery)
 }
 
 fn create(arguments: CreateArguments) -> anyhow::Result<u8> {
@@ -290,9 +298,7 @@ fn create(arguments: CreateArguments) -> anyhow::Result<u8> {
         }
         _ => None,
     };
-    let key = arguments.key.as_deref().map(GalleryKey::read).transpose()?;
-    let config = GalleryConfig { model, dim, threshold };
-    GalleryWriter::create(&arguments.gallery, &config, key.as_ref())?;
+    arguments.place.store()?.create(&GalleryConfig { model, dim, threshold })?;
     match threshold {
         Some(Threshold { similarity, far: Some(far) }) => {
             say!("accepted from {similarity:.4} on, the threshold of FAR {far}");
@@ -300,12 +306,12 @@ fn create(arguments: CreateArguments) -> anyhow::Result<u8> {
         Some(Threshold { similarity, .. }) => say!("accepted from {similarity} on"),
         None => say!("no threshold: everybody is accepted, and nobody is nobody"),
     }
-    say!("{}", arguments.gallery.display());
+    say!("{}", arguments.place.gallery.display());
     Ok(OK)
 }
 
 fn enrol(arguments: EnrolArguments) -> anyhow::Result<u8> {
-    let mut writer = writer(&arguments.gallery, &arguments.key)?;
+    let mut writer = arguments.place.write()?;
     let embeddings = arguments.source.embeddings()?;
     let new: Vec<NewTemplate> = embeddings
         .captures
@@ -319,24 +325,27 @@ fn enrol(arguments: EnrolArguments) -> anyhow::Result<u8> {
         })
         .collect();
     let enrolled = writer.enrol(&embeddings.model, &new)?;
+    let (templates, people) = writer.counts()?;
     say!(
-        "enrolled {}; the gallery holds {} of {} people",
+        "enrolled {}; the gallery holds {templates} of {people} people",
         counted(enrolled.len(), "template"),
-        writer.templates(),
-        writer.persons()
     );
     Ok(OK)
 }
 
 fn search(arguments: SearchArguments) -> anyhow::Result<u8> {
-    let gallery = reader(&arguments.gallery, &arguments.key)?;
+    let mut gallery = arguments.place.read()?;
+    let device = arguments.source.device.clone();
     let embeddings = arguments.source.embeddings()?;
     let options = SearchOptions {
         accept: arguments.threshold.map_or(Accept::GalleryThreshold, Accept::From),
         per_person: arguments.per_person,
     };
-    let probes: Vec<&[f32]> = (0..embeddings.captures.len()).map(|at| embeddings.row(at)).collect();
-    let answers = gallery.search(&embeddings.model, &probes, arguments.top, &options)?;
+    let progress = Progress::new();
+    let emit = |event| progress.show(event);
+    let answers =
+        search_gallery(&mut gallery, &embeddings, arguments.top, &options, &device, &emit)?;
+    progress.finish();
     let named = embeddings.captures.iter().zip(&answers);
     if arguments.json {
         let lines: Vec<_> = named.map(|(capture, answer)| answer_json(capture, answer)).collect();
@@ -344,8 +353,8 @@ fn search(arguments: SearchArguments) -> anyhow::Result<u8> {
         return Ok(OK);
     }
     for (capture, answer) in named {
-        let text = |m: &Match<'_>| {
-            let session = m.session.map_or(String::new(), |session| format!("/{session}"));
+        let text = |m: &Match| {
+            let session = m.session.as_ref().map_or(String::new(), |session| format!("/{session}"));
             format!("{}{session} {:.4}", m.person, m.similarity)
         };
         let found = match (answer.is_nobody(), &answer.best_rejected) {
@@ -358,8 +367,8 @@ fn search(arguments: SearchArguments) -> anyhow::Result<u8> {
     Ok(OK)
 }
 
-fn answer_json(capture: &EmbeddedCapture, answer: &Answer<'_>) -> serde_json::Value {
-    let found = |m: &Match<'_>| {
+fn answer_json(capture: &EmbeddedCapture, answer: &Answer) -> serde_json::Value {
+    let found = |m: &Match| {
         serde_json::json!({
             "person": m.person, "session": m.session, "similarity": m.similarity,
         })
@@ -371,11 +380,12 @@ fn answer_json(capture: &EmbeddedCapture, answer: &Answer<'_>) -> serde_json::Va
     })
 }
 
-fn list(folder: &Path, json: bool, key: &KeyArgument) -> anyhow::Result<u8> {
-    let gallery = reader(folder, key)?;
+fn list(place: &PlaceArguments, json: bool) -> anyhow::Result<u8> {
+    let mut gallery = place.read()?;
+    let templates = gallery.templates()?;
     if json {
-        let templates: Vec<_> = gallery
-            .templates()
+        let templates: Vec<_> = templates
+            .iter()
             .map(|t| {
                 serde_json::json!({
                     "person": &*t.person, "session": t.session, "labels": t.labels,
@@ -393,27 +403,26 @@ fn list(folder: &Path, json: bool, key: &KeyArgument) -> anyhow::Result<u8> {
         );
         return Ok(OK);
     }
-    for template in gallery.templates() {
+    for template in &templates {
         say!("{}/{}", template.person, template.session);
     }
-    tell!("{}", counted(gallery.templates().len(), "template"));
+    tell!("{}", counted(templates.len(), "template"));
     Ok(OK)
 }
 
-fn export(folder: &Path, out: &Path, key: &KeyArgument) -> anyhow::Result<u8> {
-    let gallery = reader(folder, key)?;
+fn export(place: &PlaceArguments, out: &Path) -> anyhow::Result<u8> {
+    let mut gallery = place.read()?;
     let mut embeddings = Embeddings {
         model: gallery.model().to_string(),
         dim: gallery.dim(),
         ..Embeddings::default()
     };
-    for template in gallery.templates() {
-        let vector = gallery.vector(template.number).context("a template that is served")?;
+    for (template, vector) in gallery.vectors()? {
         embeddings.vectors.extend(vector.iter().map(|v| v * template.quality));
         embeddings.captures.push(EmbeddedCapture {
             id: template.person.to_string(),
-            session: template.session.clone(),
-            labels: template.labels.clone(),
+            session: template.session,
+            labels: template.labels,
         });
     }
     embeddings.write(out)?;

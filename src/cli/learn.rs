@@ -100,12 +100,21 @@ pub(super) struct EvaluateArguments {
     /// Comparisons without learning to set beside the model, comma-separated: raw, albedo, normals
     #[arg(long, value_delimiter = ',')]
     baseline: Vec<Baseline>,
-    /// Judge by this list of pairs too, in folds: a table of `dataset pairs`, or LFW's pairs.txt
+    /// Judge by this list of pairs too, in folds: a table of `dataset pairs`, LFW's pairs.txt, or
+    /// InsightFace's .bin of cropped photographs, for runs that are shown raw
     #[arg(long, value_name = "FILE")]
     pairs: Option<PathBuf>,
     /// Compare pairs by the sum of each capture's embedding and its mirror image's
     #[arg(long, requires = "pairs")]
     flip_sum: bool,
+    /// Set the test captures of the legacy protocol's tables in this folder against its gallery's,
+    /// beside the figures that were published
+    #[arg(long, value_name = "DIR")]
+    legacy: Option<PathBuf>,
+    /// Show what carried the best match of so many probes, mistakes first, by hiding squares of each
+    /// map: about 120 views a map and probe
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    saliency: usize,
     /// Folder for the packed maps [default: packs/ in each folder of maps]
     #[arg(long, value_name = "DIR")]
     packs: Option<PathBuf>,
@@ -136,6 +145,8 @@ pub(super) fn run_evaluate(arguments: EvaluateArguments) -> anyhow::Result<u8> {
         baselines: arguments.baseline,
         pairs: arguments.pairs,
         flip_sum: arguments.flip_sum,
+        legacy: arguments.legacy,
+        saliency: arguments.saliency,
         device: arguments.device,
     };
     let progress = Progress::new();

@@ -4,8 +4,8 @@
 //! with every gallery capture. The labels are merged into two classes each. The protocol is kept so that
 //! its figures can be set beside ours; [`LegacySets::flaws`] says what they are worth.
 
-use super::Part;
 use super::check::{CheckOptions, Entry, Finding, Kind, Role, Severity, check};
+use super::{Part, Split, SplitCapture};
 use crate::capture::Labels;
 use crate::io::{IoError, read_text};
 use std::collections::{BTreeMap, BTreeSet};
@@ -113,6 +113,26 @@ impl LegacySets {
             captures.iter().map(entry).collect()
         };
         self.sets().into_iter().flat_map(of_part).collect()
+    }
+
+    /// A split by people, as far as these sets are one: their training captures in train, those of test
+    /// and gallery, which share people, in gallery, every other capture left out.
+    pub fn split(&self, captures: &[SplitCapture<'_>]) -> Split {
+        let parts = self.parts();
+        let listed = |c: &&SplitCapture<'_>| parts.contains_key(&(c.id, c.session));
+        let mut split = Split::default();
+        for capture in captures.iter().filter(|c| !listed(c)) {
+            split.parts.insert(capture.id.to_string(), Part::Unused);
+        }
+        for capture in captures.iter().filter(listed) {
+            let train = parts[&(capture.id, capture.session)].contains(&Part::Train);
+            let part = if train { Part::Train } else { Part::Gallery };
+            split.parts.insert(capture.id.to_string(), part);
+        }
+        let others = captures.iter().filter(|c| !listed(c));
+        let others = others.filter(|c| split.parts.get(c.id) != Some(&Part::Unused));
+        split.left_out = others.map(|c| (c.id.to_string(), c.session.to_string())).collect();
+        split
     }
 
     /// (test capture, gallery capture, same person): all with all.

@@ -20,6 +20,6 @@ pub use manifest::{MANIFEST_FILE, Manifest, ManifestRow, files};
 pub use pack::Pack;
 pub use pair_bin::BinPairs;
 pub use pairs::{CaptureName, Fold, PairConfig, PairList, Sessions, contiguous_folds};
-pub use sample::{Modality, Sample, SampleMap, resample_area};
+pub use sample::{Modality, Sample, SampleMap, photo_plane, resample_area};
 pub use sampler::{Item, Sampler, SamplerConfig, Undersample};
 pub use split::{Part, Split, SplitCapture, SplitConfig, UndersamplePart, majority_label};

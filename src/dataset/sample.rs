@@ -2,7 +2,7 @@
 
 use super::{Manifest, ManifestRow, files};
 use crate::config::{name_of, parse_name};
-use crate::io::{IoError, read_grey, read_mask, read_normals, read_plane};
+use crate::io::{GreyImage, IoError, read_grey, read_mask, read_normals, read_plane};
 use crate::maps::{NormalMap, Plane, Size};
 use serde::{Deserialize, Serialize};
 
@@ -167,6 +167,13 @@ pub(super) fn load_map(
             Ok(planes)
         }
     }
+}
+
+/// A photograph that is cropped to the face as one lit image of a sample: its central square at `side`
+/// pixels, (side, side), normalised as [`SampleMap::Raw`].
+pub fn photo_plane(grey: &GreyImage, side: usize) -> Vec<f32> {
+    let values: Vec<f32> = (0..grey.size.area()).map(|p| grey.pixels.get(p)).collect();
+    standardised(resample_square(&values, grey.size, side))
 }
 
 fn normal_channels(normals: &NormalMap, side: usize) -> Vec<f32> {

@@ -201,7 +201,30 @@ pub struct PairsResult {
     /// Of that mean.
     pub standard_error: f64,
     /// People in more than one fold: what a fold's threshold was chosen on then holds its people.
-    pub people_in_several_folds: usize,
+    /// Unknown where a list names nobody, as InsightFace's `.bin`.
+    pub people_in_several_folds: Option<usize>,
+}
+
+/// The legacy protocol: every capture of one table against every one of another. It has no intervals,
+/// for its people are in both.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LegacyResult {
+    /// Captures of the test table that were evaluated, and all of it.
+    pub test: [usize; 2],
+    /// The same of the gallery table.
+    pub gallery: [usize; 2],
+    pub genuine_pairs: u64,
+    pub impostor_pairs: u64,
+    /// Of identity, by cosine.
+    pub auc: f64,
+    /// Test captures whose person is in the gallery table; the shares below are of these.
+    pub probes_with_mate: usize,
+    /// The most similar gallery capture is of the same person.
+    pub top_1: f64,
+    /// One of the five most similar is.
+    pub top_5: f64,
+    /// What is wrong with the tables.
+    pub flaws: Vec<String>,
 }
 
 /// One evaluation.
@@ -234,5 +257,7 @@ pub struct Evaluation {
     pub results: Vec<MethodResult>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pairs: Option<PairsResult>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub legacy: Option<LegacyResult>,
     pub warnings: Vec<String>,
 }

@@ -23,8 +23,8 @@ pub use classification::{
 };
 pub use evaluation::{
     ByDifference, Condition, EVALUATION_FORMAT, Evaluation, Figure, FnirAtFpir, Identification,
-    IdentityResult, Leakage, MethodResult, PairsResult, Quality, ScoreHistogram, TarAtFar,
-    TaskResult, Verification,
+    IdentityResult, Leakage, LegacyResult, MethodResult, PairsResult, Quality, ScoreHistogram,
+    TarAtFar, TaskResult, Verification,
 };
 pub use folds::{FoldResult, TenFold, VerificationError, flip_sum, tenfold};
 pub use identity::{FARS, LabelValues, identity_differences, identity_result};

@@ -2,27 +2,13 @@
 
 use super::generation::{DataFile, Generation};
 use super::log::{Enrolment, LogContent, Piece, Record};
+use super::template::{Template, TemplateNumber};
 use super::{Damage, Harm};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// More rows than any disk holds; a record that names a later one is no writer's.
 const MAX_ROWS: u64 = 1 << 32;
-
-/// Counts templates from 1 on; never given twice in a gallery.
-pub type TemplateNumber = u64;
-
-/// An enrolled template, without its vector.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Template {
-    pub number: TemplateNumber,
-    pub person: Arc<str>,
-    pub session: String,
-    /// Whatever was told of it at enrolment.
-    pub labels: BTreeMap<String, String>,
-    /// Length of the embedding before it was made one: with MagFace, the quality of the picture.
-    pub quality: f32,
-}
 
 /// A template and where its vector lies.
 #[derive(Clone, Debug)]

@@ -1,4 +1,6 @@
-//! The gallery: face templates of enrolled people in one folder, and exact search among them.
+//! The gallery: face templates of enrolled people, and exact search among them.
+//!
+//! It lies in one folder, or in PostgreSQL ([`postgres`]); [`Store`] is either. The folder:
 //!
 //! ```text
 //! gallery.json             model, dimension, threshold, which generation is in force
@@ -28,20 +30,24 @@ mod damage;
 mod generation;
 mod key;
 mod log;
+pub mod postgres;
 mod reader;
 mod search;
 mod settings;
+mod store;
+mod template;
 pub mod top_k;
 mod vectors;
 mod writer;
 
-pub use catalogue::{Template, TemplateNumber};
 pub use damage::{Damage, Harm};
 pub use key::GalleryKey;
 pub use reader::{Gallery, Report, verify};
 pub use search::{Accept, Answer, Match, PerPerson, SearchOptions};
 pub use settings::{GalleryConfig, Threshold};
-pub use writer::{Compacted, GalleryWriter, NewTemplate, OnDamage};
+pub use store::{Opened, Store, Verified, Writable};
+pub use template::{NewTemplate, Template, TemplateNumber};
+pub use writer::{Compacted, GalleryWriter, OnDamage};
 
 use crate::io::IoError;
 use std::path::PathBuf;
@@ -91,4 +97,10 @@ pub enum GalleryError {
     WriteFailed(PathBuf),
     #[error("{path}: is being compacted again and again; try later", path = .0.display())]
     Busy(PathBuf),
+    #[error(transparent)]
+    Postgres(#[from] postgres::PostgresError),
+    #[error(
+        "a gallery in PostgreSQL takes no key; have the server's administrator encrypt its disk"
+    )]
+    KeyForServer,
 }

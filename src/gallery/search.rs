@@ -1,7 +1,8 @@
 //! Who is it? Exact search among the enrolled.
 
+use super::template::{TemplateNumber, cosine, normalised};
 use super::top_k::{Hit, Rows, top_k};
-use super::{Gallery, GalleryError, TemplateNumber};
+use super::{Gallery, GalleryError, Threshold};
 use std::num::NonZeroUsize;
 
 /// How many people more than asked for are looked at. The search runs in single precision, and
@@ -36,11 +37,11 @@ pub struct SearchOptions {
 }
 
 /// A person and how similar.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Match<'a> {
-    pub person: &'a str,
+#[derive(Clone, Debug, PartialEq)]
+pub struct Match {
+    pub person: String,
     /// The template's session and number; `None` where all of the person's were compared.
-    pub session: Option<&'a str>,
+    pub session: Option<String>,
     pub template: Option<TemplateNumber>,
     /// Cosine, −1 to 1.
     pub similarity: f64,
@@ -48,14 +49,40 @@ pub struct Match<'a> {
 
 /// Who a probe may be.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Answer<'a> {
+pub struct Answer {
     /// Those accepted, best first, each person once; equal similarities in the order of enrolment.
-    pub matches: Vec<Match<'a>>,
+    pub matches: Vec<Match>,
     /// The most similar person among those found that was not accepted.
-    pub best_rejected: Option<Match<'a>>,
+    pub best_rejected: Option<Match>,
 }
 
-impl Answer<'_> {
+impl Accept {
+    /// The threshold in force; `None` accepts everyone.
+    pub(super) fn threshold(self, of_gallery: Option<Threshold>) -> Option<f64> {
+        match self {
+            Self::GalleryThreshold => of_gallery.map(|threshold| threshold.similarity),
+            Self::From(similarity) => Some(similarity),
+            Self::Everyone => None,
+        }
+    }
+}
+
+impl Answer {
+    /// The first `k` of people in the order of their similarity, as far as they are accepted.
+    pub(super) fn of(
+        ranked: impl IntoIterator<Item = Match>,
+        k: NonZeroUsize,
+        threshold: Option<f64>,
+    ) -> Self {
+        let mut matches: Vec<Match> = ranked.into_iter().take(k.get()).collect();
+        let accepted = threshold.map_or(matches.len(), |threshold| {
+            matches.iter().take_while(|found| found.similarity >= threshold).count()
+        });
+        let best_rejected = matches.get(accepted).cloned();
+        matches.truncate(accepted);
+        Self { matches, best_rejected }
+    }
+
     /// Whether no enrolled person is similar enough.
     pub fn is_nobody(&self) -> bool {
         self.matches.is_empty()
@@ -67,32 +94,6 @@ impl Answer<'_> {
 pub(super) struct Means {
     values: Vec<f32>,
     groups: Vec<u32>,
-}
-
-/// Scales an embedding to unit length; returns the length too.
-pub(super) fn normalised(
-    which: impl Fn() -> String,
-    embedding: &[f32],
-    dim: usize,
-) -> Result<(Vec<f32>, f64), GalleryError> {
-    let bad = |what: String| GalleryError::BadEmbedding { which: which(), what };
-    if embedding.len() != dim {
-        return Err(bad(format!("has {} values instead of {dim}", embedding.len())));
-    }
-    if !embedding.iter().all(|value| value.is_finite()) {
-        return Err(bad("has a value that is not a number or infinite".into()));
-    }
-    let length = embedding.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
-    if length == 0.0 {
-        return Err(bad("has length zero".into()));
-    }
-    Ok((embedding.iter().map(|&value| (f64::from(value) / length) as f32).collect(), length))
-}
-
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let sum: f64 = a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
-    // The lengths are one but for the rounding of their values.
-    sum.clamp(-1.0, 1.0)
 }
 
 impl Gallery {
@@ -109,7 +110,24 @@ impl Gallery {
         probes: &[P],
         k: NonZeroUsize,
         options: &SearchOptions,
-    ) -> Result<Vec<Answer<'_>>, GalleryError> {
+    ) -> Result<Vec<Answer>, GalleryError> {
+        let find = |rows: Rows, queries: &[f32], wanted| Ok(top_k(rows, queries, wanted));
+        self.search_by(model, probes, k, options, find)
+    }
+
+    /// [`Self::search`] with another search of [`Self::rows`], as on a GPU: `find` is given the
+    /// rows, the queries and how many hits are wanted, and returns what [`top_k`] would.
+    ///
+    /// # Errors
+    /// As [`Self::search`]; those of `find`.
+    pub fn search_by<P: AsRef<[f32]>, E: From<GalleryError>>(
+        &self,
+        model: &str,
+        probes: &[P],
+        k: NonZeroUsize,
+        options: &SearchOptions,
+        find: impl FnOnce(Rows, &[f32], usize) -> Result<Vec<Vec<Hit>>, E>,
+    ) -> Result<Vec<Answer>, E> {
         self.settings.check_model(&self.folder, model)?;
         let dim = self.settings.dim;
         let mut queries = Vec::with_capacity(probes.len() * dim);
@@ -117,21 +135,10 @@ impl Gallery {
             let which = || format!("probe {}", number + 1);
             queries.extend(normalised(which, probe.as_ref(), dim)?.0);
         }
-        let threshold = match options.accept {
-            Accept::GalleryThreshold => self.settings.threshold.map(|t| t.similarity),
-            Accept::From(similarity) => Some(similarity),
-            Accept::Everyone => None,
-        };
-        let means;
-        let rows = match options.per_person {
-            PerPerson::Best => Rows { values: self.vectors.values(), dim, groups: &self.groups },
-            PerPerson::Mean => {
-                means = self.means.get_or_init(|| self.make_means());
-                Rows { values: &means.values, dim, groups: &means.groups }
-            }
-        };
+        let threshold = options.accept.threshold(self.settings.threshold);
+        let rows = self.rows(options.per_person);
         let wanted = k.get().saturating_add(SPARE).min(self.persons.len().max(1));
-        let found = top_k(rows, &queries, wanted);
+        let found = find(rows, &queries, wanted)?;
         let answers = found.iter().zip(queries.chunks_exact(dim)).map(|(hits, query)| {
             let mut matches: Vec<(usize, Match)> = hits
                 .iter()
@@ -143,19 +150,24 @@ impl Gallery {
             matches.sort_by(|(row, a), (other, b)| {
                 b.similarity.total_cmp(&a.similarity).then(row.cmp(other))
             });
-            matches.truncate(k.get());
-            let mut matches: Vec<Match> = matches.into_iter().map(|(_, found)| found).collect();
-            let accepted = threshold.map_or(matches.len(), |threshold| {
-                matches.iter().take_while(|found| found.similarity >= threshold).count()
-            });
-            let best_rejected = matches.get(accepted).copied();
-            matches.truncate(accepted);
-            Answer { matches, best_rejected }
+            Answer::of(matches.into_iter().map(|(_, found)| found), k, threshold)
         });
         Ok(answers.collect())
     }
 
-    fn matched(&self, hit: Hit, similarity: f64, per_person: PerPerson) -> Match<'_> {
+    /// What a search compares with: all templates, or each person's mean.
+    pub fn rows(&self, per_person: PerPerson) -> Rows<'_> {
+        let dim = self.settings.dim;
+        match per_person {
+            PerPerson::Best => Rows { values: self.vectors.values(), dim, groups: &self.groups },
+            PerPerson::Mean => {
+                let means = self.means.get_or_init(|| self.make_means());
+                Rows { values: &means.values, dim, groups: &means.groups }
+            }
+        }
+    }
+
+    fn matched(&self, hit: Hit, similarity: f64, per_person: PerPerson) -> Match {
         let template = match per_person {
             PerPerson::Best => {
                 let at = self.served.binary_search_by_key(&(hit.row as u64), |s| s.row).ok();
@@ -168,8 +180,8 @@ impl Gallery {
             PerPerson::Mean => hit.row,
         };
         Match {
-            person: &self.persons[group],
-            session: template.map(|t| t.session.as_str()),
+            person: self.persons[group].to_string(),
+            session: template.map(|t| t.session.clone()),
             template: template.map(|t| t.number),
             similarity,
         }

@@ -1,7 +1,8 @@
 //! `gallery.json` and its copy: what a gallery is, and which generation of its files is in force.
 
 use super::key::{GalleryKey, Sealer};
-use super::{Damage, GalleryError, Harm, TemplateNumber};
+use super::template::TemplateNumber;
+use super::{Damage, GalleryError, Harm};
 use crate::io::{IoError, read_regular_file, sha256_hex, write_atomically};
 use chacha20poly1305::aead::Generate;
 use serde::{Deserialize, Serialize};

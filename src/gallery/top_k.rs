@@ -126,6 +126,58 @@ impl<'a> Best<'a> {
     }
 }
 
+/// The search of one query among parts of the rows, in any order: once it has seen all parts that
+/// can hold a hit, its hits are those of [`top_k`], bit for bit.
+///
+/// For whoever knows beforehand which parts are worth reading, as the GPU's side does.
+pub(crate) struct PartialSearch<'a> {
+    rows: Rows<'a>,
+    query: Vec<f32>,
+    scan: Scan,
+    similarities: Vec<f32>,
+    best: Best<'a>,
+}
+
+impl<'a> PartialSearch<'a> {
+    /// `alone`: [`top_k`] sums in another order for one query than for many.
+    ///
+    /// # Panics
+    /// If `k` is 0, or the lengths do not fit.
+    pub(crate) fn new(rows: Rows<'a>, query: &[f32], alone: bool, k: usize) -> Self {
+        assert!(k > 0 && query.len() == rows.dim, "a query of the rows' width");
+        let query = Scan::prepared(query, alone);
+        let scan = Scan::for_this_machine();
+        let best = Best::new(k, rows.groups);
+        Self { rows, query, scan, similarities: Vec::new(), best }
+    }
+
+    /// A row with a similarity below this is none of the best. −∞ while fewer than k are found.
+    pub(crate) fn floor(&self) -> f32 {
+        self.best.floor()
+    }
+
+    /// Compares with the rows of a part.
+    pub(crate) fn visit(&mut self, part: std::ops::Range<usize>) {
+        let dim = self.rows.dim;
+        let values = &self.rows.values[part.start * dim..part.end * dim];
+        self.similarities.resize(part.len(), 0.0);
+        // SAFETY: chosen by what this machine can do.
+        unsafe { (self.scan.some)(values, dim, &self.query, &mut self.similarities) };
+        for (row, &similarity) in part.zip(&self.similarities) {
+            // Not only above: an equal one of a lower row may come later here. What overflowed to
+            // −∞ is never found.
+            if similarity >= self.best.floor().max(f32::MIN) {
+                self.best.offer(Hit { row, similarity });
+            }
+        }
+    }
+
+    /// The hits, best first.
+    pub(crate) fn into_hits(self) -> Vec<Hit> {
+        self.best.hits
+    }
+}
+
 /// Some of the rows.
 #[derive(Clone, Copy)]
 struct Part<'a> {
@@ -142,20 +194,42 @@ struct Scan {
     lanes: usize,
     single: unsafe fn(Part, &[f32], &mut Best),
     many: unsafe fn(Part, &[f32], &mut [Best]),
+    /// Similarities of a few rows with one query, see [`Scan::prepared`].
+    some: unsafe fn(&[f32], usize, &[f32], &mut [f32]),
 }
 
 impl Scan {
+    #[cfg(target_arch = "x86_64")]
+    const AVX512: Self = Self {
+        tile_rows: 12,
+        lanes: 32,
+        single: single_avx512,
+        many: many_avx512,
+        some: some_avx512,
+    };
+    #[cfg(target_arch = "x86_64")]
+    const AVX2: Self =
+        Self { tile_rows: 6, lanes: 16, single: single_avx2, many: many_avx2, some: some_avx2 };
+    const PLAIN: Self =
+        Self { tile_rows: 4, lanes: 8, single: single_plain, many: many_plain, some: some_plain };
+
     fn for_this_machine() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("fma") {
-                return Self { tile_rows: 12, lanes: 32, single: single_avx512, many: many_avx512 };
+                return Self::AVX512;
             }
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                return Self { tile_rows: 6, lanes: 16, single: single_avx2, many: many_avx2 };
+                return Self::AVX2;
             }
         }
-        Self { tile_rows: 4, lanes: 8, single: single_plain, many: many_plain }
+        Self::PLAIN
+    }
+
+    /// A query as `some` takes it: as it is where it is alone, else each value several times.
+    fn prepared(query: &[f32], alone: bool) -> Vec<f32> {
+        let copies = if alone { 1 } else { COPIES };
+        query.iter().flat_map(|value| std::iter::repeat_n(*value, copies)).collect()
     }
 
     /// Transposes queries to panels of (dim, lanes), the last one filled up with zeros.
@@ -185,6 +259,12 @@ fn single_avx512(part: Part, query: &[f32], best: &mut Best) {
 }
 
 #[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,fma")]
+fn some_avx512(values: &[f32], dim: usize, query: &[f32], out: &mut [f32]) {
+    some::<16, true>(values, dim, query, out);
+}
+
+#[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn many_avx2(part: Part, panels: &[f32], best: &mut [Best]) {
     many::<6, 8, 2, true>(part, panels, best);
@@ -196,6 +276,12 @@ fn single_avx2(part: Part, query: &[f32], best: &mut Best) {
     single::<8, true>(part, query, best);
 }
 
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn some_avx2(values: &[f32], dim: usize, query: &[f32], out: &mut [f32]) {
+    some::<8, true>(values, dim, query, out);
+}
+
 /// Every 64-bit ARM has fused multiply-adds; elsewhere a function would stand in for them.
 const PLAIN_FUSED: bool = cfg!(target_arch = "aarch64");
 
@@ -205,6 +291,10 @@ fn many_plain(part: Part, panels: &[f32], best: &mut [Best]) {
 
 fn single_plain(part: Part, query: &[f32], best: &mut Best) {
     single::<4, PLAIN_FUSED>(part, query, best);
+}
+
+fn some_plain(values: &[f32], dim: usize, query: &[f32], out: &mut [f32]) {
+    some::<4, PLAIN_FUSED>(values, dim, query, out);
 }
 
 #[inline(always)]
@@ -338,139 +428,42 @@ fn dot<const L: usize, const FUSED: bool>(a: &[f32], b: &[f32]) -> f32 {
     first.iter().sum::<f32>() + rest
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use rand::{Rng, RngExt, SeedableRng};
-    use rand_pcg::Pcg64;
+/// Rows abreast in `some`.
+const ABREAST: usize = 8;
+/// Times that `some` wants each value of a query which is not alone: a vector register's worth, of
+/// which one lane is looked at. That is faster than the same sums one by one.
+const COPIES: usize = 4;
 
-    fn unit_rows(random: &mut impl Rng, rows: usize, dim: usize) -> Vec<f32> {
-        let mut values = Vec::with_capacity(rows * dim);
-        for _ in 0..rows {
-            let row: Vec<f64> = (0..dim).map(|_| random.random_range(-1.0..1.0)).collect();
-            let length = row.iter().map(|v| v * v).sum::<f64>().sqrt();
-            values.extend(row.iter().map(|v| (v / length) as f32));
+/// Similarities of rows with one query: each sum as `single` makes it where the query is alone,
+/// else as `many` does.
+#[inline(always)]
+fn some<const L: usize, const FUSED: bool>(
+    values: &[f32],
+    dim: usize,
+    query: &[f32],
+    out: &mut [f32],
+) {
+    if query.len() == dim {
+        for (similarity, row) in out.iter_mut().zip(values.chunks_exact(dim)) {
+            *similarity = dot::<L, FUSED>(row, query);
         }
-        values
+        return;
     }
-
-    fn dot64(a: &[f32], b: &[f32]) -> f64 {
-        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
-    }
-
-    /// Every group's best similarity in double precision, best first.
-    fn brute_force(rows: Rows, query: &[f32], k: usize) -> Vec<f64> {
-        let mut best = std::collections::BTreeMap::new();
-        for (row, &group) in rows.values.chunks(rows.dim).zip(rows.groups) {
-            if group != NO_GROUP {
-                let similarity = dot64(row, query);
-                let best = best.entry(group).or_insert(similarity);
-                *best = best.max(similarity);
-            }
+    // As in `many`: what lies behind the last rows is not looked at.
+    let mut last = Vec::new();
+    let mut sums = [[[0.0; COPIES]; 1]; ABREAST];
+    for (out, mut values) in out.chunks_mut(ABREAST).zip(values.chunks(ABREAST * dim)) {
+        if out.len() < ABREAST {
+            last.extend_from_slice(values);
+            last.resize(ABREAST * dim, 0.0);
+            values = &last;
         }
-        let mut best: Vec<f64> = best.into_values().collect();
-        best.sort_by(|a, b| b.total_cmp(a));
-        best.truncate(k);
-        best
-    }
-
-    #[test]
-    fn finds_what_a_search_in_double_precision_finds() {
-        let mut random = Pcg64::seed_from_u64(1);
-        for (count, dim, queries, k) in [
-            (1, 1, 1, 1),
-            (3, 7, 2, 5),
-            (1000, 64, 1, 10),
-            (5003, 96, 33, 10),
-            (4001, 512, 70, 3),
-            (2000, 67, 1, 2500),
-            (500, 130, 5, 40),
-        ] {
-            let values = unit_rows(&mut random, count, dim);
-            let groups: Vec<u32> = (0..count)
-                .map(|_| match random.random_range(0..count as u32 + 1) {
-                    0 => NO_GROUP,
-                    person => person / 2,
-                })
-                .collect();
-            let rows = Rows { values: &values, dim, groups: &groups };
-            let probes = unit_rows(&mut random, queries, dim);
-            let found = top_k(rows, &probes, k);
-            assert_eq!(found.len(), queries);
-            for (query, found) in probes.chunks(dim).zip(&found) {
-                let wanted = brute_force(rows, query, k);
-                assert_eq!(found.len(), wanted.len(), "{count} x {dim}");
-                for (hit, wanted) in found.iter().zip(wanted) {
-                    // The rank's similarity, and that the row has it.
-                    assert!((f64::from(hit.similarity) - wanted).abs() < 1e-6, "{count} x {dim}");
-                    let own = dot64(&values[hit.row * dim..][..dim], query);
-                    assert!((own - wanted).abs() < 1e-6, "{count} x {dim}");
-                }
-                let mut seen: Vec<u32> = found.iter().map(|hit| groups[hit.row]).collect();
-                seen.sort_unstable();
-                seen.dedup();
-                assert_eq!(seen.len(), found.len(), "a group twice");
-            }
+        tile::<ABREAST, COPIES, 1, FUSED>(values, query, dim, &mut sums);
+        for (similarity, sums) in out.iter_mut().zip(&sums) {
+            *similarity = sums[0][0];
         }
-    }
-
-    #[test]
-    fn every_set_of_instructions_finds_the_same() {
-        let mut random = Pcg64::seed_from_u64(2);
-        let (count, dim) = (700, 100);
-        let values = unit_rows(&mut random, count, dim);
-        let groups: Vec<u32> = (0..count as u32).collect();
-        let rows = Rows { values: &values, dim, groups: &groups };
-        let queries = unit_rows(&mut random, 21, dim);
-        let found = top_k(rows, &queries, 5);
-        let plain = Scan { tile_rows: 4, lanes: 8, single: single_plain, many: many_plain };
-        let mut scans = vec![plain];
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            let avx2 = Scan { tile_rows: 6, lanes: 16, single: single_avx2, many: many_avx2 };
-            scans.push(avx2);
-        }
-        let part = Part { rows, start: 0, end: count, block: 24 };
-        for scan in scans {
-            let mut many: Vec<Best> = (0..21).map(|_| Best::new(5, &groups)).collect();
-            // SAFETY: only what this machine has is in the list.
-            unsafe { (scan.many)(part, &scan.panels(&queries, dim), &mut many) };
-            for (number, query) in queries.chunks(dim).enumerate() {
-                let mut single = Best::new(5, &groups);
-                // SAFETY: as above.
-                unsafe { (scan.single)(part, query, &mut single) };
-                for other in [&single.hits, &many[number].hits] {
-                    assert_eq!(other.len(), 5);
-                    for (hit, other) in found[number].iter().zip(other) {
-                        assert_eq!(hit.row, other.row);
-                        assert!((hit.similarity - other.similarity).abs() < 1e-6);
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn equal_similarities_go_to_the_lower_row() {
-        // 2000 equal rows in 500 groups, on spans of several threads.
-        let dim = 16;
-        let values = vec![0.25; 2000 * dim];
-        let groups: Vec<u32> = (0..2000).map(|row| row % 500).collect();
-        let rows = Rows { values: &values, dim, groups: &groups };
-        for queries in [1, 3] {
-            for found in top_k(rows, &vec![0.25; queries * dim], 4) {
-                let rows: Vec<usize> = found.iter().map(|hit| hit.row).collect();
-                assert_eq!(rows, [0, 1, 2, 3]);
-            }
-        }
-    }
-
-    #[test]
-    fn nothing_is_found_in_nothing() {
-        let rows = Rows { values: &[], dim: 4, groups: &[] };
-        assert_eq!(top_k(rows, &[1.0, 0.0, 0.0, 0.0], 3), [vec![]]);
-        assert_eq!(top_k(rows, &[], 3), Vec::<Vec<Hit>>::new());
-        let left_out = Rows { values: &[1.0, 0.0], dim: 2, groups: &[NO_GROUP] };
-        assert_eq!(top_k(left_out, &[1.0, 0.0], 3), [vec![]]);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,35 +3,17 @@
 use super::catalogue::{Catalogue, Stored};
 use super::generation::{DataFile, Generation, erase, generations_in, is_data_file, make_private};
 use super::key::GalleryKey;
-use super::log::{Enrolment, LogWriter, MAX_PAYLOAD, Record, read_log};
-use super::search::normalised;
+use super::log::{Enrolment, LogWriter, Record, read_log};
 use super::settings::{GalleryConfig, SETTINGS, SETTINGS_COPY, Settings};
+use super::template::{NewTemplate, TemplateNumber, check_names, normalised};
 use super::vectors::{VectorWriter, rows_of};
-use super::{Damage, Gallery, GalleryError, TemplateNumber, Threshold};
+use super::{Damage, Gallery, GalleryError, Threshold};
 use crate::io::{FolderLock, IoError};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// Longest name of a person or session, in bytes.
-const MAX_NAME: usize = 255;
-/// Longest labels of a template, names and values together, in bytes. JSON writes a byte as six at
-/// worst, and six more around each label.
-const MAX_LABELS: usize = 64 << 10;
-const _: () = assert!(12 * MAX_LABELS + 12 * MAX_NAME + 1024 < MAX_PAYLOAD);
 /// Templates that compaction copies at a time.
 const COPY_TEMPLATES: usize = 4096;
-
-/// A template to enrol.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NewTemplate {
-    /// Neither empty, nor with control characters, nor longer than 255 bytes; the session alike.
-    pub person: String,
-    pub session: String,
-    /// At most 64 KiB.
-    pub labels: BTreeMap<String, String>,
-    /// As the model gives it; its length is kept as the quality.
-    pub embedding: Vec<f32>,
-}
 
 /// What compaction does with a damaged gallery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -443,33 +425,6 @@ fn check_free(folder: &Path) -> Result<(), GalleryError> {
         if name != ".lock" && !name.starts_with(".lumiface-tmp-gallery") && !empty_data {
             return Err(GalleryError::Foreign(folder.to_path_buf()));
         }
-    }
-    Ok(())
-}
-
-fn check_names(
-    person: &str,
-    session: &str,
-    labels: &BTreeMap<String, String>,
-) -> Result<(), GalleryError> {
-    let bad = |what: &str| {
-        let which = format!("{:?}/{:?}", person, session);
-        Err(GalleryError::BadName { which, what: what.into() })
-    };
-    for name in [person, session] {
-        if name.is_empty() {
-            return bad("a name is empty");
-        }
-        if name.len() > MAX_NAME {
-            return bad("a name is longer than 255 bytes");
-        }
-        if name.chars().any(char::is_control) {
-            return bad("a name has control characters");
-        }
-    }
-    let bytes: usize = labels.iter().map(|(name, value)| name.len() + value.len()).sum();
-    if bytes > MAX_LABELS {
-        return bad("its labels are longer than 64 KiB");
     }
     Ok(())
 }

@@ -102,6 +102,30 @@ impl Gpu {
         }))
     }
 
+    /// As [`Self::upload_storage`], for what is so large that the device's memory may not have room
+    /// for it: that is an error, not a panic.
+    pub(super) fn upload_resident(
+        &self,
+        what: &'static str,
+        bytes: &[u8],
+    ) -> Result<wgpu::Buffer, GpuError> {
+        let size = bytes.len() as u64;
+        self.check_bytes(what, size)?;
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(what),
+            size,
+            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        if pollster::block_on(scope.pop()).is_some() {
+            return Err(GpuError::OutOfMemory { what, bytes: size });
+        }
+        self.queue.write_buffer(&buffer, 0, bytes);
+        self.queue.submit([]);
+        Ok(buffer)
+    }
+
     pub(super) fn upload_uniform<T: bytemuck::NoUninit>(&self, value: &T) -> wgpu::Buffer {
         self.device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
             label: Some("params"),

@@ -16,6 +16,7 @@ mod raw_samples;
 mod reflection;
 mod reweighted;
 mod solution;
+mod top_k;
 mod trace;
 
 pub use adapter::{AdapterChoice, AdapterSummary, DeviceRequest, choose_adapter, list_adapters};
@@ -26,6 +27,7 @@ pub use near_light::{NearLightGpuError, NearLightKernel, PreparedNearLight};
 pub use poisson::PoissonKernel;
 pub use reweighted::{PreparedReweighted, Reweighted, ReweightedKernel};
 pub use solution::{SolutionBuffers, SurfaceBuffers};
+pub use top_k::{PreparedRows, TILE, TopKKernel, pays};
 pub use trace::{PreparedTrace, SceneBuffers, TraceKernel};
 
 pub(crate) use burn::tensor::wgpu::wgpu;
@@ -38,10 +40,12 @@ pub enum GpuError {
     #[error("{name}: the device cannot be opened ({reason}); choose --device cpu")]
     Device { name: String, reason: String },
     #[error(
-        "{what} needs a buffer of {bytes} bytes, the GPU allows {limit}; choose --device cpu or \
-         smaller images"
+        "{what} needs a buffer of {bytes} bytes, the GPU allows {limit}; choose --device cpu, or give \
+         less at once"
     )]
     TooLarge { what: &'static str, bytes: u64, limit: u64 },
+    #[error("{what} takes {bytes} bytes, more than the GPU has free; choose --device cpu")]
+    OutOfMemory { what: &'static str, bytes: u64 },
     #[error("the image is too large for the GPU; choose --device cpu")]
     TooManyWorkgroups,
     #[error("the GPU gave no result ({0}); choose --device cpu")]
@@ -66,6 +70,7 @@ pub struct Gpu {
     pub frankot_chellappa: FrankotChellappaKernel,
     pub near_light: NearLightKernel,
     pub poisson: PoissonKernel,
+    pub top_k: TopKKernel,
     pub trace: TraceKernel,
 }
 
@@ -99,6 +104,7 @@ impl Gpu {
             frankot_chellappa: FrankotChellappaKernel::new(&device),
             near_light: NearLightKernel::new(&device),
             poisson: PoissonKernel::new(&device),
+            top_k: TopKKernel::new(&device),
             trace: TraceKernel::new(&device),
             instance,
             adapter,

@@ -4,7 +4,8 @@
 use super::buffers::Access;
 use super::wgpu::naga;
 use super::{
-    frankot_chellappa, least_squares, least_squares_ambient, near_light, poisson, reweighted, trace,
+    frankot_chellappa, least_squares, least_squares_ambient, near_light, poisson, reweighted,
+    top_k, trace,
 };
 use crate::synth::render::bvh::Node;
 use crate::synth::render::light::LightRecord;
@@ -139,6 +140,17 @@ fn shaders() -> Vec<Shader> {
                     nan_bits,
                     padding,
                 ]
+            )],
+        },
+        Shader {
+            file: "top_k.wgsl",
+            source: top_k::SOURCE,
+            entry_points: &["many", "single"],
+            bindings: &top_k::BINDINGS,
+            structs: vec![layout!(
+                "Params",
+                top_k::Params,
+                [rows, queries, quads, first_tile, all_tiles]
             )],
         },
         Shader {

@@ -22,7 +22,9 @@ pub use hash::sha256_hex;
 pub use mesh::{Mesh, orthographic_positions, perspective_positions, write_mesh};
 pub use normal_image::{YAxis, read_camera, read_normal_image};
 pub(crate) use photo::srgb_encoded;
-pub use photo::{GreyImage, LUMINANCE, Photo, Transfer, luminance, read_grey, read_photo};
+pub use photo::{
+    GreyImage, LUMINANCE, Photo, Transfer, grey_of_bytes, luminance, read_grey, read_photo,
+};
 pub use picture::{Picture, read_mask, read_picture, write_grey, write_mask};
 pub use state_dict::{NamedTensor, StateDict, read_state_dict, write_state_dict};
 

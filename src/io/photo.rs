@@ -71,7 +71,11 @@ pub struct GreyImage {
 /// # Errors
 /// A missing file, one that cannot be decoded, a side above 32,768 pixels or more than 512 MiB.
 pub fn read_photo(path: &Path, transfer: Transfer) -> Result<Photo, IoError> {
-    let bytes = read_bytes(path)?;
+    photo_of(path, read_bytes(path)?, transfer)
+}
+
+/// `path` names the image in errors.
+fn photo_of(path: &Path, bytes: Vec<u8>, transfer: Transfer) -> Result<Photo, IoError> {
     let format = format_of(path, &bytes)?;
     let srgb = match transfer {
         Transfer::ByFormat => format == ImageFormat::Jpeg,
@@ -109,6 +113,12 @@ pub fn read_photo(path: &Path, transfer: Transfer) -> Result<Photo, IoError> {
 /// [`read_photo`] by the format's own transfer function, without the colour.
 pub fn read_grey(path: &Path) -> Result<GreyImage, IoError> {
     let Photo { size, grey, .. } = read_photo(path, Transfer::ByFormat)?;
+    Ok(GreyImage { size, pixels: grey })
+}
+
+/// As [`read_grey`], of an encoded image that `name` stands for in errors.
+pub fn grey_of_bytes(name: &Path, bytes: Vec<u8>) -> Result<GreyImage, IoError> {
+    let Photo { size, grey, .. } = photo_of(name, bytes, Transfer::ByFormat)?;
     Ok(GreyImage { size, pixels: grey })
 }
 

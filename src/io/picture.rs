@@ -100,10 +100,25 @@ impl Picture {
         Picture { size, data: resized.into_raw() }
     }
 
-    /// Writes the picture as PNG.
-    pub fn write(&self, path: &Path) -> Result<(), IoError> {
-        encode_png(path, &self.data, self.size, ExtendedColorType::Rgb8)
+    /// Writes the picture as PNG and returns the file's bytes.
+    pub fn write(&self, path: &Path) -> Result<Vec<u8>, IoError> {
+        let bytes = self.png().map_err(|reason| IoError::unsuitable(path, reason))?;
+        write_atomically(path, |out| out.write_all(&bytes))?;
+        Ok(bytes)
     }
+
+    /// The picture as PNG.
+    pub fn png(&self) -> Result<Vec<u8>, String> {
+        png_bytes(&self.data, self.size, ExtendedColorType::Rgb8)
+    }
+}
+
+fn png_bytes(data: &[u8], size: Size, colour: ExtendedColorType) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    image::codecs::png::PngEncoder::new(&mut bytes)
+        .write_image(data, size.width as u32, size.height as u32, colour)
+        .map_err(|e| format!("cannot be encoded as PNG ({e})"))?;
+    Ok(bytes)
 }
 
 fn encode_png(
@@ -112,9 +127,7 @@ fn encode_png(
     size: Size,
     colour: ExtendedColorType,
 ) -> Result<(), IoError> {
-    let mut bytes = Vec::new();
-    image::codecs::png::PngEncoder::new(&mut bytes)
-        .write_image(data, size.width as u32, size.height as u32, colour)
-        .map_err(|e| IoError::unsuitable(path, format!("cannot be encoded as PNG ({e})")))?;
+    let bytes =
+        png_bytes(data, size, colour).map_err(|reason| IoError::unsuitable(path, reason))?;
     write_atomically(path, |out| out.write_all(&bytes))
 }

@@ -107,6 +107,8 @@ pub fn demo(
             replicates: Bootstrap::default().replicates,
             pairs: None,
             flip_sum: false,
+            legacy: None,
+            saliency: 0,
             baselines: vec![Baseline::Raw, Baseline::Albedo, Baseline::Normals],
             device: device.clone(),
             out: out.to_path_buf(),
@@ -136,5 +138,5 @@ fn write_overview(maps: &Path, path: &Path) -> Result<(), IoError> {
             last_id = &row.id;
         }
     }
-    stacked(&pictures).write(path)
+    stacked(&pictures).write(path).map(drop)
 }

@@ -7,7 +7,7 @@ use crate::capture::Layout;
 use crate::dataset::{CaptureRef, Collection, Part, Split};
 use crate::gpu::DeviceRequest;
 use crate::io::{EmbeddedCapture, Embeddings, IoError};
-use crate::train::{TrainEvent, TrainedOn, embed, load_best, read_train_config};
+use crate::train::{Embedder, TrainEvent, TrainedOn, load_best, read_train_config};
 use burn::module::Module;
 use std::path::{Path, PathBuf};
 
@@ -109,7 +109,10 @@ fn of_maps(
     let checkpoint = load_best(run, &trained_on, &device).map_err(|e| of_run(e.into()))?;
     checkpoint.warnings.iter().cloned().for_each(&warn);
     let network = checkpoint.network.valid();
-    let found = embed(&network, &source, &captures, config.input_side, None, &device)
+    let embedder =
+        Embedder { network: &network, input_side: config.input_side, shown: None, device: &device };
+    let found = embedder
+        .captures(&source, &captures, false)
         .map_err(|reason| of_run(EvaluateError::Impossible(reason)))?;
     emit(Event::EmbeddingsReady { count: found.len() });
     let dim = found.first().map_or(0, |embedding| embedding.identity.len());

@@ -235,6 +235,8 @@ pub fn study(options: &StudyOptions, emit: EventSink<'_>) -> Result<StudySummary
                 replicates: Bootstrap::default().replicates,
                 pairs: None,
                 flip_sum: false,
+                legacy: None,
+                saliency: 0,
                 // They hang on the people alone, so once is enough.
                 baselines: if first {
                     vec![Baseline::Raw, Baseline::Albedo, Baseline::Normals]

@@ -20,8 +20,8 @@ use crate::io::{FolderLock, IoError, remove_file, remove_folder, write_atomicall
 use crate::model::{ConfidenceInput, MultiTaskNetwork};
 use crate::reconstruct::Compute;
 use crate::train::{
-    Begin, EVENT_FILE, EventFile, Losses, Pace, TrainConfig, TrainError, TrainEvent, TrainedOn,
-    Trainer, TrainingData, Validation, class_of, difference, embed, has_best, has_checkpoint,
+    Begin, EVENT_FILE, Embedder, EventFile, Losses, Pace, TrainConfig, TrainError, TrainEvent,
+    TrainedOn, Trainer, TrainingData, Validation, class_of, difference, has_best, has_checkpoint,
     load_best, read_train_config, remove_all, stored_side, trained_epochs,
 };
 use burn::module::Module;
@@ -179,8 +179,10 @@ pub fn train(options: &TrainOptions, emit: EventSink<'_>) -> Result<(), TrainRun
     let ids: Vec<&str> = watched.iter().map(|capture| capture.row.id.as_str()).collect();
     let protocol = Protocol::new(&ids, Enrolment::Each, 1);
     let validate = |network: &MultiTaskNetwork| {
-        let embeddings = embed(network, &source, &watched, config.input_side, None, &device)
-            .map_err(TrainError::Impossible)?;
+        let embedder =
+            Embedder { network, input_side: config.input_side, shown: None, device: &device };
+        let embeddings =
+            embedder.captures(&source, &watched, false).map_err(TrainError::Impossible)?;
         let identity: Vec<Vec<f32>> = embeddings.iter().map(|e| e.identity.clone()).collect();
         let searches = Searches::new(&protocol, &identity, Measure::Cosine, Merge::Best);
         let auc = searches

@@ -1,4 +1,4 @@
-//! The contact sheet: each row a probe and its best matches in the gallery.
+//! The contact sheet: each row a probe and its best matches in the gallery, or what made a match.
 
 use super::text::{LINE_HEIGHT, character_width, draw_text};
 use crate::io::Picture;
@@ -7,71 +7,85 @@ use crate::maps::Size;
 const TILE: usize = 112;
 const BORDER: usize = 4;
 const GAP: usize = 10;
+/// Narrowest cell, so that captions below a single picture can be read.
+const MIN_CHARACTERS: usize = 19;
 const BACKGROUND: [u8; 3] = [250, 250, 250];
 const INK: [u8; 3] = [30, 30, 30];
-const RIGHT: [u8; 3] = [40, 160, 70];
-const WRONG: [u8; 3] = [205, 50, 45];
-const NEUTRAL: [u8; 3] = [120, 120, 120];
+const QUIET: [u8; 3] = [120, 120, 120];
 
-/// One enrolled person as a probe's answer.
-pub struct Match {
-    pub picture: Picture,
-    pub id: String,
-    pub similarity: f64,
-    pub right: bool,
+/// What a cell's frame says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// Nothing.
+    Neutral,
+    /// The right person.
+    Right,
+    Wrong,
 }
 
-/// A probe and its matches, best first.
-pub struct MatchRow {
-    pub picture: Picture,
-    /// "id/session"
-    pub name: String,
-    pub matches: Vec<Match>,
+impl Frame {
+    fn colour(self) -> [u8; 3] {
+        match self {
+            Self::Neutral => QUIET,
+            Self::Right => [40, 160, 70],
+            Self::Wrong => [205, 50, 45],
+        }
+    }
 }
 
-/// Draws rows of matches under a title.
-pub fn contact_sheet(title: &str, rows: &[MatchRow]) -> Picture {
-    let columns = 1 + rows.iter().map(|row| row.matches.len()).max().unwrap_or(0);
-    let cell_width = TILE + 2 * BORDER + GAP;
-    let cell_height = TILE + 2 * BORDER + 2 * LINE_HEIGHT + GAP;
+/// A line below a cell's pictures; cut where it is longer than the cell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caption {
+    pub text: String,
+    /// Drawn in grey: what is as one expects.
+    pub quiet: bool,
+}
+
+/// Pictures of one capture side by side, in a frame, with lines below.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    pub pictures: Vec<Picture>,
+    pub frame: Frame,
+    pub captions: Vec<Caption>,
+}
+
+/// Draws rows of cells under a title and a heading for each column.
+pub fn contact_sheet(title: &str, headings: &[String], rows: &[Vec<Cell>]) -> Picture {
+    let cells = || rows.iter().flatten();
+    let pictures = cells().map(|cell| cell.pictures.len()).max().unwrap_or(1).max(1);
+    let captions = cells().map(|cell| cell.captions.len()).max().unwrap_or(0);
+    let strip = pictures * TILE + 2 * BORDER;
+    let cell_width = strip.max(MIN_CHARACTERS * character_width()) + GAP;
+    let cell_height = TILE + 2 * BORDER + captions * LINE_HEIGHT + GAP;
     let header = GAP + 2 * LINE_HEIGHT + GAP;
+    let columns = headings.len().max(rows.iter().map(Vec::len).max().unwrap_or(0));
     let width = (GAP + columns * cell_width).max(2 * GAP + title.len() * character_width());
     let mut sheet =
         Picture::filled(Size::new(header + rows.len() * cell_height, width), BACKGROUND);
     draw_text(&mut sheet, GAP, GAP, title, INK);
-    draw_text(&mut sheet, GAP + LINE_HEIGHT, GAP, "probe", NEUTRAL);
-    for rank in 1..columns {
-        let column = GAP + rank * cell_width;
-        draw_text(&mut sheet, GAP + LINE_HEIGHT, column, &format!("match {rank}"), NEUTRAL);
+    for (column, heading) in headings.iter().enumerate() {
+        draw_text(&mut sheet, GAP + LINE_HEIGHT, GAP + column * cell_width, heading, QUIET);
     }
     for (number, row) in rows.iter().enumerate() {
-        let top = header + number * cell_height;
-        let captions = row.name.split_once('/').unwrap_or((&row.name, ""));
-        draw_cell(&mut sheet, top, GAP, &row.picture, NEUTRAL, [captions.0, captions.1]);
-        for (i, found) in row.matches.iter().enumerate() {
-            let colour = if found.right { RIGHT } else { WRONG };
-            let similarity = format!("{:.3}", found.similarity);
-            let left = GAP + (i + 1) * cell_width;
-            draw_cell(&mut sheet, top, left, &found.picture, colour, [&found.id, &similarity]);
+        for (column, cell) in row.iter().enumerate() {
+            let (top, left) = (header + number * cell_height, GAP + column * cell_width);
+            draw_cell(&mut sheet, top, left, cell, cell_width);
         }
     }
     sheet
 }
 
-fn draw_cell(
-    sheet: &mut Picture,
-    top: usize,
-    left: usize,
-    picture: &Picture,
-    colour: [u8; 3],
-    captions: [&str; 2],
-) {
-    let frame = TILE + 2 * BORDER;
-    sheet.paste(&Picture::filled(Size::new(frame, frame), colour), top, left);
-    sheet.paste(&picture.resized(Size::new(TILE, TILE)), top + BORDER, left + BORDER);
-    let room = (frame + GAP) / character_width();
-    for (line, caption) in captions.into_iter().enumerate() {
-        let short: String = caption.chars().take(room).collect();
-        draw_text(sheet, top + frame + line * LINE_HEIGHT, left, &short, INK);
+fn draw_cell(sheet: &mut Picture, top: usize, left: usize, cell: &Cell, room: usize) {
+    let width = cell.pictures.len().max(1) * TILE + 2 * BORDER;
+    let height = TILE + 2 * BORDER;
+    sheet.paste(&Picture::filled(Size::new(height, width), cell.frame.colour()), top, left);
+    for (i, picture) in cell.pictures.iter().enumerate() {
+        let tile = picture.resized(Size::new(TILE, TILE));
+        sheet.paste(&tile, top + BORDER, left + BORDER + i * TILE);
+    }
+    for (line, caption) in cell.captions.iter().enumerate() {
+        let short: String = caption.text.chars().take(room / character_width()).collect();
+        let colour = if caption.quiet { QUIET } else { INK };
+        draw_text(sheet, top + height + line * LINE_HEIGHT, left, &short, colour);
     }
 }

@@ -10,7 +10,7 @@ mod table;
 mod text;
 mod turntable;
 
-pub use contact_sheet::{Match, MatchRow, contact_sheet};
+pub use contact_sheet::{Caption, Cell, Frame, contact_sheet};
 pub use evaluation::{ComparisonReport, EvaluationReport, PairedDifference, PublishedStudy};
 pub use inspect::{CaptureMaps, InspectOptions, InspectedCapture, inspect_folder, inspect_html};
 pub use preview::{preview, stacked, view_picture};

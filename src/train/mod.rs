@@ -22,7 +22,7 @@ pub use config::{
     resolve_train_config,
 };
 pub use data::TrainingData;
-pub use embed::{Embedding, embed, embed_views};
+pub use embed::{Embedder, Embedding};
 pub use labels::{LabelError, class_of};
 pub use lengths::EmbeddingLengths;
 pub use tensorboard::{EVENT_FILE, EventFile};

@@ -3,6 +3,7 @@
 
 pub mod captures;
 pub mod layouts;
+pub mod postgres;
 
 use lumiface::gpu::Gpu;
 use std::io::Write;

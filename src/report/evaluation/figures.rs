@@ -163,8 +163,8 @@ pub(super) fn all_figures(entry: &Entry<'_>) -> Vec<Listed> {
         list.number("pairs", "folds", "", Some(of.folds as f64));
         list.number("pairs", "accuracy", "", Some(of.accuracy));
         list.number("pairs", "standard_error", "", Some(of.standard_error));
-        let several = of.people_in_several_folds as f64;
-        list.number("pairs", "people_in_several_folds", "", Some(several));
+        let several = of.people_in_several_folds.map(|people| people as f64);
+        list.number("pairs", "people_in_several_folds", "", several);
     }
     list.0
 }

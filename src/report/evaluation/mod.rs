@@ -32,6 +32,8 @@ pub struct EvaluationReport<'a> {
     pub evaluation: &'a Evaluation,
     /// PNG of probes and their best matches.
     pub match_sheet: Option<&'a [u8]>,
+    /// PNG of what carried those matches.
+    pub saliency: Option<&'a [u8]>,
     /// Where the protocol is that of a study.
     pub published: Option<&'a PublishedStudy>,
 }

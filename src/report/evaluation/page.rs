@@ -10,7 +10,7 @@ use super::plots::{
 };
 use super::table::Table;
 use super::{ComparisonReport, EvaluationReport};
-use crate::eval::{Evaluation, Figure, TaskResult};
+use crate::eval::{Evaluation, Figure, Merge, TaskResult};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -29,8 +29,11 @@ pub(super) fn evaluation_page(report: &EvaluationReport<'_>) -> String {
     if let Some(png) = report.match_sheet {
         html += &match_sheet(png);
     }
+    if let Some(png) = report.saliency {
+        html += &saliency_sheet(png);
+    }
     if let Some(published) = report.published {
-        html += &published.html();
+        html += &published.html(evaluation.legacy.as_ref().zip(evaluation.results.first()));
     }
     html += &methods(evaluation.bootstrap.replicates);
     html + "</main></body></html>\n"
@@ -77,7 +80,10 @@ fn headline(evaluation: &Evaluation) -> String {
         escaped(&evaluation.split_hash),
         match evaluation.templates_per_person {
             1 => "one session".to_string(),
-            n => format!("up to {n} sessions"),
+            n => format!(
+                "up to {n} sessions, which answer as one ({})",
+                merge_name(evaluation.merge)
+            ),
         },
         if evaluation.rounds > 1 {
             "; in each round other sessions are enrolled, and figures are over all rounds together"
@@ -88,16 +94,25 @@ fn headline(evaluation: &Evaluation) -> String {
     html
 }
 
-const PROTOCOL_NUMBERS: [&str; 6] = [
+fn merge_name(merge: Merge) -> &'static str {
+    match merge {
+        Merge::Best => "the most similar",
+        Merge::Mean => "their mean",
+        Merge::QualityWeighted => "their mean weighted by length",
+    }
+}
+
+const PROTOCOL_NUMBERS: [&str; 7] = [
     "people",
     "sessions enrolled of each",
     "rounds",
     "probes",
     "epochs trained",
     "draws behind intervals",
+    "seed of the draws",
 ];
 
-fn protocol_numbers(evaluation: &Evaluation) -> [usize; 6] {
+fn protocol_numbers(evaluation: &Evaluation) -> [usize; 7] {
     [
         evaluation.enrolled,
         evaluation.templates_per_person,
@@ -105,6 +120,7 @@ fn protocol_numbers(evaluation: &Evaluation) -> [usize; 6] {
         evaluation.probes,
         evaluation.epoch,
         evaluation.bootstrap.replicates,
+        evaluation.bootstrap.seed as usize,
     ]
 }
 
@@ -286,7 +302,7 @@ fn pairs(entries: &[Entry<'_>]) -> String {
             ),
             count(of.pairs as u64),
             count(of.folds as u64),
-            count(of.people_in_several_folds as u64),
+            of.people_in_several_folds.map_or("not known".into(), |people| count(people as u64)),
             format!("<code title=\"{}\">{}</code>", escaped(&of.list_hash), escaped(&hash)),
         ];
         table.row(name, "", &row);
@@ -569,13 +585,33 @@ fn differences(report: &ComparisonReport<'_>) -> String {
 }
 
 fn match_sheet(png: &[u8]) -> String {
+    sheet(
+        "Probes and their best matches",
+        "Each row is a probe, then the most similar people of the gallery, best first, with name, \
+         cosine and labels. Probes that were recognised wrongly stand at the top.",
+        "Each row is a probe, then the most similar people of the gallery, best first, in all maps that \
+         the network was shown. A green frame is the right person, a red one somebody else. Labels in \
+         which a match differs from the probe are dark.",
+        png,
+    )
+}
+
+fn saliency_sheet(png: &[u8]) -> String {
+    sheet(
+        "What carried the best matches",
+        "Each row is a probe, the same under colours that say what carried its best match, and the \
+         match.",
+        "Squares of one map of the probe were hidden in turn. Where it is red, the cosine with the match \
+         falls, where it is blue, it rises; the strongest colour is the largest change in a row. Below \
+         stands the cosine with the whole of a map hidden.",
+        png,
+    )
+}
+
+fn sheet(title: &str, alternative: &str, caption: &str, png: &[u8]) -> String {
     format!(
-        "<section><h2>Probes and their best matches</h2><figure class=\"sheet\">\
-         <img alt=\"Each row is a probe, then the most similar people of the gallery, best first, \
-         with name and cosine. Probes that were recognised wrongly stand at the top.\" \
-         src=\"data:image/png;base64,{}\"/><figcaption>Each row is a probe, then the most similar \
-         people of the gallery, best first. A green frame is the right person, a red one somebody \
-         else.</figcaption></figure></section>",
+        "<section><h2>{title}</h2><figure class=\"sheet\"><img alt=\"{alternative}\" \
+         src=\"data:image/png;base64,{}\"/><figcaption>{caption}</figcaption></figure></section>",
         base64(png)
     )
 }

@@ -1,6 +1,8 @@
 //! Figures that a study published, to stand beside one's own with what is wrong with them.
 
 use super::super::markup::escaped;
+use super::numbers::{count, fixed};
+use crate::eval::{LegacyResult, MethodResult};
 use std::fmt::Write;
 
 /// What a study published, and why it cannot be taken as it stands.
@@ -40,8 +42,9 @@ impl PublishedStudy {
         }
     }
 
-    /// A box with the figures, marked as published, and their flaws.
-    pub(super) fn html(&self) -> String {
+    /// A box with the figures, marked as published, and their flaws; beside them those of a method
+    /// that was `measured` by the same protocol.
+    pub(super) fn html(&self, measured: Option<(&LegacyResult, &MethodResult)>) -> String {
         let mut html = String::from(
             "<section class=\"published\"><h2>Published figures and their flaws</h2>\
              <p><strong>Published, not measured here.</strong> They have no intervals and are no \
@@ -67,10 +70,49 @@ impl PublishedStudy {
                  <data value=\"{share}\">{percent} %</data></td></tr>"
             );
         }
-        html += "</tbody></table></div><h3>Flaws</h3><ul>";
+        html += "</tbody></table></div>";
+        if let Some((measured, by)) = measured {
+            html += &measured_html(measured, &by.method);
+        }
+        html += "<h3>Flaws of what was published</h3><ul>";
         for flaw in &self.flaws {
             let _ = write!(html, "<li>{}</li>", escaped(flaw));
         }
         html + "</ul></section>"
     }
+}
+
+/// What this run reaches by the protocol of the published figures.
+fn measured_html(measured: &LegacyResult, method: &str) -> String {
+    let mut html = format!(
+        "<h3>Measured here by that protocol</h3><p>{} of {} test captures against {} of {} gallery \
+         captures: {} genuine and {} impostor pairs; {} test captures have a mate.</p>\
+         <div class=\"scroll\"><table><thead><tr><th scope=\"col\">Figure</th>\
+         <th scope=\"col\">{}</th></tr></thead><tbody>",
+        measured.test[0],
+        measured.test[1],
+        measured.gallery[0],
+        measured.gallery[1],
+        count(measured.genuine_pairs),
+        count(measured.impostor_pairs),
+        measured.probes_with_mate,
+        escaped(method)
+    );
+    for (figure, value) in [
+        ("AUC", measured.auc),
+        ("Gallery, top 1", measured.top_1),
+        ("Gallery, top 5", measured.top_5),
+    ] {
+        let _ = write!(
+            html,
+            "<tr><th scope=\"row\">{figure}</th><td class=\"number\"><data value=\"{value}\">{}\
+             </data></td></tr>",
+            fixed(value)
+        );
+    }
+    html += "</tbody></table></div><p>They carry the protocol's flaws too:</p><ul>";
+    for flaw in &measured.flaws {
+        let _ = write!(html, "<li>{}</li>", escaped(flaw));
+    }
+    html + "</ul>"
 }

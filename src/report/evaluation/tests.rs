@@ -143,13 +143,14 @@ fn evaluation(noise: f64) -> Evaluation {
             method("pixels (normals)", 2.0 * noise, false),
             method("pixels (raw)", 3.0 * noise, false),
         ],
+        legacy: None,
         pairs: Some(PairsResult {
             list_hash: "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae".into(),
             pairs: 600,
             folds: 10,
             accuracy: 0.9166,
             standard_error: 0.0112,
-            people_in_several_folds: 3,
+            people_in_several_folds: Some(3),
         }),
         warnings: vec!["3 people have one session only and are nobody's probe".into()],
     }
@@ -170,6 +171,7 @@ fn report<'a>(evaluation: &'a Evaluation, study: &'a PublishedStudy) -> Evaluati
         title: "Evaluation of runs/albedo_normals",
         evaluation,
         match_sheet: Some(PNG),
+        saliency: None,
         published: Some(study),
     }
 }

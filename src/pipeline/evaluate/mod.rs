@@ -1,35 +1,33 @@
 //! `evaluate`: a run and maps → how well people whom training never saw are recognised.
 
+mod pairs;
+mod saliency;
+mod sheets;
+
 use super::embedding::embedded;
 use super::recognition::{captures_of, task_samples};
 use super::train::{CONFIG_FILE, SPLIT_FILE, learning_device, sample_source};
 use super::{Baseline, Event, EventSink};
 use crate::capture::LABEL_COLUMNS;
 use crate::config::ConfigError;
-use crate::dataset::{
-    CaptureName, CaptureRef, Collection, Modality, PairList, Part, SampleSource, Split, whole_view,
-};
+use crate::dataset::{CaptureRef, Collection, Modality, Part, Split};
 use crate::eval::{
     Bootstrap, EVALUATION_FORMAT, Enrolment, Evaluation, IdentityResult, LabelValues, Leakage,
-    Measure, Merge, MethodResult, PairsResult, Protocol, Searches, Undefined, best_threshold,
-    cosine, flip_sum, identity_result, leakage_figure, round_scores, task_result, tenfold,
+    Measure, Merge, MethodResult, Protocol, Searches, best_threshold, flip_sum, identity_result,
+    leakage_figure, task_result,
 };
 use crate::gpu::{DeviceRequest, GpuError};
-use crate::io::{Embeddings, IoError, Picture, write_json};
-use crate::report::{
-    EvaluationReport, Match, MatchRow, PublishedStudy, contact_sheet, view_picture,
-};
+use crate::io::{Embeddings, IoError, write_json};
+use crate::model::ConfidenceInput;
+use crate::report::{EvaluationReport, PublishedStudy};
 use crate::train::{
-    CheckpointError, Embedding, LabelError, Preset, TaskConfig, TrainConfig, TrainEvent, TrainedOn,
-    class_of, embed, embed_views, load_best, read_train_config, stored_side,
+    CheckpointError, Embedder, Embedding, LabelError, Preset, TaskConfig, TrainConfig, TrainEvent,
+    TrainedOn, class_of, load_best, read_train_config,
 };
 use burn::module::Module;
+use pairs::{judge_legacy, judge_named_pairs, judge_photo_pairs};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-
-/// Rows of the contact sheet.
-const SHEET_ROWS: usize = 20;
-const SHEET_MATCHES: usize = 5;
 
 #[derive(Clone, Debug)]
 pub struct EvaluateOptions {
@@ -49,10 +47,14 @@ pub struct EvaluateOptions {
     /// Draws of people for intervals; 0 for none.
     pub replicates: usize,
     pub baselines: Vec<Baseline>,
-    /// Pairs to judge by in folds: a table of names, or LFW's `pairs.txt`.
+    /// Pairs to judge by in folds: a table of names, LFW's `pairs.txt`, or InsightFace's `.bin`.
     pub pairs: Option<PathBuf>,
     /// Adds the embedding of the mirrored capture before pairs are compared.
     pub flip_sum: bool,
+    /// Folder of the legacy protocol's tables, whose test captures are set against its gallery's.
+    pub legacy: Option<PathBuf>,
+    /// For how many probes to show what carried their best match.
+    pub saliency: usize,
     pub device: DeviceRequest,
     /// Where the results go.
     pub out: PathBuf,
@@ -94,13 +96,18 @@ pub(super) fn embeddings_file(out: &Path, part: Part) -> PathBuf {
     out.join(format!("embeddings-{part}.safetensors"))
 }
 
+/// What carried the best matches: a sheet and a table.
+fn saliency_files(out: &Path, part: Part) -> [PathBuf; 2] {
+    [out.join(format!("saliency-{part}.png")), out.join(format!("saliency-{part}.csv"))]
+}
+
 /// Folder of an evaluation's page, plots and tables.
 pub(super) fn report_folder(out: &Path, part: Part) -> PathBuf {
     out.join(format!("report-{part}"))
 }
 
 /// Evaluates a run and writes `evaluation-<split>.json`, `matches-<split>.png`,
-/// `embeddings-<split>.safetensors` and `report-<split>/`.
+/// `embeddings-<split>.safetensors` and `report-<split>/`; if asked for, `saliency-<split>.png` and `.csv`.
 pub fn evaluate(
     options: &EvaluateOptions,
     emit: EventSink<'_>,
@@ -149,9 +156,16 @@ pub fn evaluate(
     let (device, _) = learning_device(&options.device, emit)?;
     let checkpoint = load_best(run, &TrainedOn::new(&config, &split), &device)?;
     let network = checkpoint.network.valid();
-    let embeddings =
-        embed(&network, &source, &captures, config.input_side, shown.as_deref(), &device)
-            .map_err(EvaluateError::Impossible)?;
+    let embedder = Embedder {
+        network: &network,
+        input_side: config.input_side,
+        shown: shown.as_deref(),
+        device: &device,
+    };
+    let embed = |captures: &[CaptureRef<'_>], mirrored| {
+        embedder.captures(&source, captures, mirrored).map_err(EvaluateError::Impossible)
+    };
+    let embeddings = embed(&captures, false)?;
     emit(Event::EmbeddingsReady { count: embeddings.len() });
 
     let judge = Judge {
@@ -169,8 +183,7 @@ pub fn evaluate(
     let chosen_on = if *part == Part::Validation || config.tasks.is_empty() || others.is_empty() {
         Vec::new()
     } else {
-        embed(&network, &source, &others, config.input_side, shown.as_deref(), &device)
-            .map_err(EvaluateError::Impossible)?
+        embed(&others, false)?
     };
     let mut tasks = BTreeMap::new();
     let mut leakage = Vec::new();
@@ -203,24 +216,19 @@ pub fn evaluate(
     }
     let by_pairs = match &options.pairs {
         None => None,
-        Some(list) => {
-            let mirrored = if options.flip_sum {
-                embed_views(
-                    &network,
-                    &source,
-                    &captures,
-                    config.input_side,
-                    shown.as_deref(),
-                    true,
-                    &device,
-                )
-                .map_err(EvaluateError::Impossible)?
-            } else {
-                Vec::new()
-            };
-            let vectors = summed_with_mirrored(&identity, &mirrored);
-            Some(judge_pairs(list, &collection, &captures, &vectors)?)
+        Some(list) if list.extension().is_some_and(|extension| extension == "bin") => {
+            let confidence = config.network.confidence != ConfidenceInput::None;
+            Some(judge_photo_pairs(list, &embedder, &looked_at, options.flip_sum, confidence)?)
         }
+        Some(list) => {
+            let mirrored = if options.flip_sum { embed(&captures, true)? } else { Vec::new() };
+            let vectors = summed_with_mirrored(&identity, &mirrored);
+            Some(judge_named_pairs(list, &collection, &captures, &vectors)?)
+        }
+    };
+    let by_legacy = match &options.legacy {
+        Some(folder) => Some(judge_legacy(folder, &judge, &identity)?),
+        None => None,
     };
     // Shown less, it is another network as far as its embeddings go.
     let model = match &shown {
@@ -244,18 +252,28 @@ pub fn evaluate(
         bootstrap: judge.bootstrap,
         results,
         pairs: by_pairs,
+        legacy: by_legacy,
         warnings: checkpoint.warnings,
     };
 
     let [json, sheet] = result_files(&options.out, *part);
     write_json(&json, &evaluation)?;
-    let match_rows = judge.match_rows(&identity, &source)?;
-    let title = format!(
-        "{} probes of {} people, enrolled once each: mistakes first, then a selection",
-        protocol.rounds[0].probes.len(),
-        protocol.people()
-    );
-    contact_sheet(&title, &match_rows).write(&sheet)?;
+    let ranked = judge.ranked(&identity)?;
+    let matches = judge.match_sheet(&ranked, &source).write(&sheet)?;
+    let carried = if options.saliency > 0 {
+        let [picture, table] = saliency_files(&options.out, *part);
+        let drawn = judge.saliency_sheet(
+            &ranked,
+            options.saliency,
+            &identity,
+            &source,
+            &embedder,
+            &table,
+        )?;
+        Some(drawn.write(&picture)?)
+    } else {
+        None
+    };
     let kept = Embeddings {
         model,
         captures: captures.iter().map(embedded).collect(),
@@ -263,14 +281,15 @@ pub fn evaluate(
         vectors: identity.concat(),
     };
     kept.write(&embeddings_file(&options.out, *part))?;
-    let sheet_bytes = std::fs::read(&sheet).map_err(|e| IoError::from_system(&sheet, e))?;
     let title = format!("{} on the {part} split", run.display());
     let original = PublishedStudy::original();
     let report = EvaluationReport {
         title: &title,
         evaluation: &evaluation,
-        match_sheet: Some(&sheet_bytes),
-        published: (config.preset == Preset::Legacy).then_some(&original),
+        match_sheet: Some(&matches),
+        saliency: carried.as_deref(),
+        published: (config.preset == Preset::Legacy || options.legacy.is_some())
+            .then_some(&original),
     }
     .write(&report_folder(&options.out, *part))?;
     Ok(EvaluateSummary { evaluation, json, sheet, report })
@@ -282,54 +301,6 @@ fn summed_with_mirrored(vectors: &[Vec<f32>], mirrored: &[Embedding]) -> Vec<Vec
         return vectors.to_vec();
     }
     vectors.iter().zip(mirrored).map(|(a, b)| flip_sum(a, &b.identity)).collect()
-}
-
-/// Verification by a list of pairs, all of whose captures must be among those that are evaluated.
-fn judge_pairs(
-    path: &Path,
-    collection: &Collection,
-    captures: &[CaptureRef<'_>],
-    vectors: &[Vec<f32>],
-) -> Result<PairsResult, EvaluateError> {
-    let list = if path.extension().is_some_and(|extension| extension == "txt") {
-        let all = collection.captures();
-        let sessions = all.map(|c| (c.row.id.as_str(), c.row.session.as_str())).collect();
-        PairList::read_lfw(path, &sessions)?
-    } else {
-        PairList::read(path)?
-    };
-    let places: BTreeMap<(&str, &str), usize> = captures
-        .iter()
-        .enumerate()
-        .map(|(i, c)| ((c.row.id.as_str(), c.row.session.as_str()), i))
-        .collect();
-    let (mut scores, mut same, mut folds) = (Vec::new(), Vec::new(), Vec::new());
-    for (fold, [a, b], is_same) in list.pairs() {
-        let place = |name: &CaptureName| {
-            places.get(&(name.id.as_str(), name.session.as_str())).copied().ok_or_else(|| {
-                EvaluateError::Impossible(format!(
-                    "{}: names {}/{}, which is not in the evaluated part of the split; draw the pairs \
-                     from that part, or give its name with --split",
-                    path.display(),
-                    name.id,
-                    name.session
-                ))
-            })
-        };
-        scores.push(cosine(&vectors[place(a)?], &vectors[place(b)?]));
-        same.push(is_same);
-        folds.push(fold);
-    }
-    let judged = tenfold(&scores, &same, &folds)
-        .map_err(|reason| EvaluateError::Impossible(format!("{}: {reason}", path.display())))?;
-    Ok(PairsResult {
-        list_hash: list.sha256(),
-        pairs: scores.len(),
-        folds: judged.folds.len(),
-        accuracy: judged.accuracy,
-        standard_error: judged.standard_error,
-        people_in_several_folds: list.people_across_folds().len(),
-    })
 }
 
 fn length(vector: &[f32]) -> f64 {
@@ -354,13 +325,6 @@ fn shown_modalities(
             .into());
     }
     Ok(Some(config.modalities.iter().map(|m| wanted.contains(m)).collect()))
-}
-
-/// A capture's first modality, as the network would see all of it.
-fn picture(source: &SampleSource, capture: CaptureRef<'_>, config: &TrainConfig) -> Picture {
-    let sample = source.sample(capture);
-    let side = stored_side(config.input_side);
-    view_picture(&whole_view(&sample, side).maps[0], side, sample.maps[0].0)
 }
 
 /// What all figures of an evaluation are made with.
@@ -427,50 +391,5 @@ impl Judge<'_> {
             identity: figure(identity),
             before_separation: Some(figure(&shared)),
         })
-    }
-
-    /// Of the first round: wrong answers first, the worst at the top, then right ones spread over the
-    /// probes.
-    fn match_rows(
-        &self,
-        vectors: &[Vec<f32>],
-        source: &SampleSource,
-    ) -> Result<Vec<MatchRow>, EvaluateError> {
-        let impossible = |reason: Undefined| EvaluateError::Impossible(reason.to_string());
-        let Self { captures, protocol, config, .. } = *self;
-        let round = &protocol.rounds[0];
-        let scores = round_scores(round, &round.probes, vectors, self.merge).map_err(impossible)?;
-        let rank = |i: &usize| {
-            let own = protocol.person[round.probes[*i]];
-            let row = &scores[*i];
-            (0..row.len()).filter(|&other| other != own && row[other] >= row[own]).count()
-        };
-        let (mut wrong, right): (Vec<usize>, Vec<usize>) =
-            (0..scores.len()).partition(|i| rank(i) > 0);
-        wrong.sort_by_key(|i| std::cmp::Reverse(rank(i)));
-        wrong.truncate(SHEET_ROWS / 2);
-        let room = SHEET_ROWS - wrong.len();
-        let step = right.len().div_ceil(room).max(1);
-        let chosen = wrong.into_iter().chain(right.into_iter().step_by(step));
-        let row = |i: usize| {
-            let probe = round.probes[i];
-            let mut order: Vec<usize> = (0..scores[i].len()).collect();
-            order.sort_by(|&a, &b| scores[i][b].total_cmp(&scores[i][a]));
-            let found = |&person: &usize| {
-                let template = captures[round.enrolled[person][0]];
-                Match {
-                    picture: picture(source, template, config),
-                    id: template.row.id.clone(),
-                    similarity: scores[i][person],
-                    right: person == protocol.person[probe],
-                }
-            };
-            MatchRow {
-                picture: picture(source, captures[probe], config),
-                name: captures[probe].row.name(),
-                matches: order.iter().take(SHEET_MATCHES).map(found).collect(),
-            }
-        };
-        Ok(chosen.map(row).collect())
     }
 }
