@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod dataset;
 pub mod eval;
+pub mod face;
 pub mod gallery;
 pub mod geometry;
 pub mod gpu;

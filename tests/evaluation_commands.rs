@@ -2,6 +2,8 @@
 
 mod support;
 
+use lumiface::eval::cosine;
+use lumiface::io::Embeddings;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Output;
@@ -58,6 +60,18 @@ impl Workshop {
         assert!(text.contains(said), "{command}: {text}");
         assert!(!text.contains("panicked"), "{command}: {text}");
     }
+}
+
+/// A table of the legacy protocol of rows of a manifest.
+fn table_of(workshop: &Workshop, name: &str, rows: &[&str]) {
+    let header = "id,session,Gender,Spectacles,Facial_Hair,Pose,Emotion,combined_labels";
+    let rows: Vec<String> = rows
+        .iter()
+        .map(|row| row.splitn(3, ',').take(2).collect::<Vec<_>>().join(","))
+        .map(|name| format!("{name},1,0,0,0,0,1_0_0_0_0"))
+        .collect();
+    let text = format!("{header}\n{}\n", rows.join("\n"));
+    fs::write(workshop.path(&format!("legacy/author_{name}_set.csv")), text).unwrap();
 }
 
 #[test]
@@ -146,7 +160,7 @@ fn from_a_split_to_a_gallery() {
         "not in the evaluated part",
     );
 
-    // Pairs as pictures: our own captures, so that the network tells what it told of the maps.
+    // Pairs as pictures.
     workshop.done(
         "dataset pairs /maps --split /split.csv --folds 2 --pairs 6 --out /p2.csv --bin /faces.bin \
          --modality raw",
@@ -170,16 +184,6 @@ fn from_a_split_to_a_gallery() {
     );
 
     // What carried a match, and the protocol of old.
-    let header = "id,session,Gender,Spectacles,Facial_Hair,Pose,Emotion,combined_labels";
-    let table = |name: &str, rows: &[&str]| {
-        let rows: Vec<String> = rows
-            .iter()
-            .map(|row| row.splitn(3, ',').take(2).collect::<Vec<_>>().join(","))
-            .map(|name| format!("{name},1,0,0,0,0,1_0_0_0_0"))
-            .collect();
-        let text = format!("{header}\n{}\n", rows.join("\n"));
-        fs::write(workshop.path(&format!("legacy/author_{name}_set.csv")), text).unwrap();
-    };
     fs::create_dir(workshop.path("legacy")).unwrap();
     let rows_of = |person: &str| -> Vec<&str> {
         manifest.lines().filter(|line| line.starts_with(&format!("{person},"))).collect()
@@ -188,9 +192,9 @@ fn from_a_split_to_a_gallery() {
         split.lines().filter_map(|l| l.strip_suffix(",gallery")).map(String::from).collect();
     let (a, b, c) = (rows_of(&people[0]), rows_of(&people[1]), rows_of(&people[2]));
     let stranger = "9999,2001-01-01_00-00-00,";
-    table("train", &rows_of(&trained));
-    table("test", &[a[0], b[0], c[0], stranger]);
-    table("gallery", &[a[1], a[2], b[1]]);
+    table_of(&workshop, "train", &rows_of(&trained));
+    table_of(&workshop, "test", &[a[0], b[0], c[0], stranger]);
+    table_of(&workshop, "gallery", &[a[1], a[2], b[1]]);
     let said = workshop.done("dataset split /maps --legacy /legacy --out /legacy.csv");
     assert!(said.contains("train: 1 people, 4 sessions"), "{said}");
     assert!(said.contains("gallery: 3 people, 6 sessions"), "{said}");
@@ -216,6 +220,35 @@ fn from_a_split_to_a_gallery() {
         1,
         "author_train",
     );
+    // Of two templates the one that answered is shown, and its cosine told.
+    workshop.done(
+        "evaluate /albedo --data /maps --device cpu --replicates 0 --templates 2 --saliency 3 --out /two",
+    );
+    let kept = Embeddings::read(&workshop.path("two/embeddings-gallery.safetensors")).unwrap();
+    let vector = |name: &str| {
+        let (id, session) = name.split_once('/').unwrap();
+        let at = kept.captures.iter().position(|c| c.id == id && c.session == session).unwrap();
+        kept.row(at)
+    };
+    let table = fs::read_to_string(workshop.path("two/saliency-gallery.csv")).unwrap();
+    for line in table.lines().skip(1) {
+        let fields: Vec<&str> = line.split(',').collect();
+        let told: f64 = fields[3].parse().unwrap();
+        assert!((cosine(vector(fields[0]), vector(fields[1])) - told).abs() < 1e-6, "{line}");
+    }
+    workshop.done("evaluate /albedo --data /maps --device cpu --replicates 0 --out /two");
+    assert!(!workshop.path("two/saliency-gallery.csv").exists());
+    // A person on both sides, tables of other captures, and captures that are listed twice.
+    let (first, second) = (rows_of(&trained), rows_of(&people[0]));
+    let split_by_tables = "dataset split /maps --legacy /legacy --out /x.csv";
+    table_of(&workshop, "train", &[first[0]]);
+    table_of(&workshop, "test", &[first[1], second[0]]);
+    workshop.refused(split_by_tables, 1, "in training and elsewhere");
+    for name in ["train", "test", "gallery"] {
+        table_of(&workshop, name, &[stranger, stranger]);
+    }
+    workshop.refused(split_by_tables, 1, "no capture of the legacy");
+    workshop.refused("dataset check --legacy /legacy", 1, "listed again in train");
 
     // A gallery of the first two sessions; the others ask.
     workshop.done("embed /albedo --data /maps --device cpu --split gallery --out /all.safetensors");

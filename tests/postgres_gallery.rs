@@ -238,6 +238,49 @@ fn galleries_of_one_database_know_nothing_of_each_other() {
 }
 
 #[test]
+fn a_gallery_that_is_not_there_is_no_other() {
+    let Some(server) = server() else { return };
+    // Where pgvector lies, names are looked for too.
+    PostgresGallery::create(&server.url, "public", &config(2)).unwrap();
+    let missing = PostgresGallery::open(&server.url, "nope").err().unwrap();
+    assert_one_line(&server, missing, "no gallery is there");
+    sql(&server.url, "CREATE SCHEMA half; CREATE TABLE half.settings (name text)");
+    let half = PostgresGallery::open(&server.url, "half").err().unwrap();
+    assert_one_line(&server, half, "tables named as a gallery's");
+    sql(&server.url, "CREATE TABLE half.templates (name text)");
+    let foreign = PostgresGallery::open(&server.url, "half").err().unwrap();
+    assert_one_line(&server, foreign, "tables named as a gallery's");
+    sql(&server.url, "DROP TABLE public.settings, public.templates");
+}
+
+#[test]
+fn compaction_tells_what_it_could_not_erase() {
+    let Some(server) = server() else { return };
+    let mut store = PostgresGallery::create(&server.url, "erased", &config(2)).unwrap();
+    store.enrol(MODEL, &[template("ann", "1", &[1.0, 0.0])]).unwrap();
+    sql(
+        &server.url,
+        "CREATE ROLE helper LOGIN PASSWORD 'helper'; GRANT USAGE ON SCHEMA erased TO helper;
+         GRANT SELECT, DELETE ON ALL TABLES IN SCHEMA erased TO helper",
+    );
+    let url = format!("postgres://helper:helper@127.0.0.1:{}/postgres", server.port());
+    let mut helper = PostgresGallery::open(&url, "erased").unwrap();
+    assert_one_line(&server, helper.compact().err().unwrap(), "only the owner");
+    // Somebody may still see what was removed.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let reader = runtime.block_on(async {
+        let (client, connection) =
+            tokio_postgres::connect(&server.url, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1").await.unwrap();
+        client
+    });
+    store.remove("ann", None).unwrap();
+    assert!(!store.compact().unwrap().erased);
+    runtime.block_on(reader.batch_execute("COMMIT")).unwrap();
+}
+
+#[test]
 fn large_embeddings_go_out_of_their_rows() {
     let Some(server) = server() else { return };
     for (schema, dimension) in [("inside", 1_800), ("outside", 1_801), ("most", 16_000)] {
@@ -279,6 +322,7 @@ fn what_cannot_be_a_template_is_refused_whole() {
         (template("eve", "1", &[f32::INFINITY, 0.0]), "infinite"),
         (template("eve", "1", &[0.0, 0.0]), "length zero"),
         (template("eve", "1", &[1.0]), "has 1 values instead of 2"),
+        (template("eve", "1", &[3e38, 3e38]), "longer than single precision"),
         (template("", "1", &[1.0, 0.0]), "a name is empty"),
         (template("eve", "a\0b", &[1.0, 0.0]), "control characters"),
         (template(&"e".repeat(256), "1", &[1.0, 0.0]), "longer than 255 bytes"),
@@ -415,10 +459,13 @@ fn a_verification_names_what_was_changed_by_hand() {
     sql(
         &server.url,
         "UPDATE changed.templates SET vector = '[1,1]' WHERE person = 'bob';
-         UPDATE changed.templates SET number = 70 WHERE person = 'cy'",
+         UPDATE changed.templates SET number = 70 WHERE person = 'cy';
+         UPDATE changed.templates SET labels = '{\"a\": 1}' WHERE person = 'ann'",
     );
     let findings = store.verify().unwrap().findings;
-    assert_eq!(findings.len(), 2, "{findings:?}");
+    assert_eq!(findings.len(), 3, "{findings:?}");
+    assert!(findings[2].starts_with("ann/1: its labels are no texts"));
+    assert_one_line(&server, store.templates().err().unwrap(), "what no gallery writes");
     assert!(findings[0].starts_with("bob/1: its vector is not of unit length"));
     assert!(findings[1].starts_with("cy/1: its number was never given"));
 }
@@ -577,7 +624,8 @@ fn embeddings(path: &Path, templates: &[NewTemplate]) {
 
 #[test]
 fn the_commands_say_of_a_database_what_they_say_of_a_folder() {
-    let Some(server) = server() else { return };
+    // Its own: what others read at the same time would be told.
+    let Some(server) = own_server() else { return };
     let home = tempfile::tempdir().unwrap();
     let path = |name: &str| home.path().join(name).to_str().unwrap().to_string();
     let gallery = templates(unit_vectors(300, 32, 18), 3);
@@ -632,6 +680,9 @@ fn the_commands_say_of_a_database_what_they_say_of_a_folder() {
     support::lumiface(&["gallery", "key", &key]);
     let refused = says(&["list", "--key", &key], true);
     assert!(support::stderr(&refused).contains("takes no key"), "{}", support::stderr(&refused));
+    let refused = support::lumiface(&["gallery", "list", &server.url]);
+    let said = support::stderr(&refused);
+    assert!(said.contains("--store") && !said.contains(&server.password()), "{said}");
     let wrong = ["gallery", "list", "Nobody's", "--store", &server.url];
     let said = support::stderr(&support::lumiface(&wrong));
     assert!(said.contains("lower-case letters") && !said.contains(&server.password()), "{said}");

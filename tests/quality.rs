@@ -420,6 +420,7 @@ fn the_page_of_a_folder_holds_everything_and_survives_what_is_missing() {
             solver: "least-squares".into(),
             condition_number: lights.condition_number(),
             training_only: false,
+            face: None,
             images: vec!["gone.png".into()],
             warnings: vec![],
         });

@@ -199,7 +199,12 @@ fn run_split(arguments: SplitArguments) -> anyhow::Result<u8> {
         ..SplitConfig::default()
     };
     let split = match &arguments.legacy {
-        Some(folder) => LegacySets::read(folder)?.split(&captures),
+        Some(folder) => {
+            let sets = LegacySets::read(folder)?;
+            let (split, found) = sets.split(&captures).map_err(anyhow::Error::msg)?;
+            say!("{found} of the {} captures in the legacy tables are here", sets.captures());
+            split
+        }
         None => Split::new(&config, &captures).map_err(anyhow::Error::msg)?,
     };
     split.write(&arguments.out)?;
@@ -279,15 +284,25 @@ fn run_pairs(arguments: PairsArguments) -> anyhow::Result<u8> {
         matched: arguments.matched,
         seed: arguments.seed,
     };
+    let outputs = [Some(&arguments.out), arguments.lfw.as_ref(), arguments.bin.as_ref()];
+    let outputs: Vec<&PathBuf> = outputs.into_iter().flatten().collect();
+    if outputs.iter().enumerate().any(|(i, path)| outputs[..i].contains(path)) {
+        wrong_usage("--out, --lfw and --bin: give each file a name of its own");
+    }
     let list = PairList::draw(&config, &captures).map_err(anyhow::Error::msg)?;
+    // Drawn before anything is written: a map that cannot be read leaves no half.
+    let pictures = match &arguments.bin {
+        Some(bin) => Some(pairs_of_pictures(bin, &list, &collection, arguments.modality)?),
+        None => None,
+    };
     list.write(&arguments.out)?;
     if let Some(lfw) = &arguments.lfw {
         let sessions: Sessions = all.iter().map(|c| (c.id, c.session)).collect();
         list.write_lfw(lfw, &sessions)?;
         say!("{}", lfw.display());
     }
-    if let Some(bin) = &arguments.bin {
-        pairs_of_pictures(bin, &list, &collection, arguments.modality)?.write(bin)?;
+    if let (Some(bin), Some(pictures)) = (&arguments.bin, pictures) {
+        pictures.write(bin)?;
         say!("{}", bin.display());
     }
     say!(

@@ -49,7 +49,10 @@ pub(super) enum GalleryCommand {
         #[arg(long)]
         session: Option<String>,
     },
-    /// Rewrite the gallery without what was removed, and overwrite and delete the old files
+    /// Rewrite the gallery without what was removed; a folder's old files are overwritten and deleted
+    ///
+    /// In PostgreSQL the table is written anew; the server's log, replicas and backups are its
+    /// administrator's.
     Compact {
         #[command(flatten)]
         place: PlaceArguments,
@@ -101,8 +104,8 @@ pub(super) struct PlaceArguments {
     gallery: PathBuf,
     /// PostgreSQL with pgvector instead of a folder: postgres://USER@HOST/DATABASE
     ///
-    /// The password stands in the URL or in PGPASSWORD. `?timeout=SECONDS` is how long one
-    /// statement may take [120].
+    /// The password stands before the host or in PGPASSWORD. `?timeout=SECONDS` is how long one
+    /// statement may take [120]; compacting, exporting and verifying may take longer.
     #[arg(long, value_name = "URL")]
     store: Option<String>,
     /// Key file that encrypts the gallery, as `gallery key` makes it
@@ -112,6 +115,11 @@ pub(super) struct PlaceArguments {
 
 impl PlaceArguments {
     fn store(&self) -> anyhow::Result<Store> {
+        let place = self.gallery.to_string_lossy();
+        if place.starts_with("postgres://") || place.starts_with("postgresql://") {
+            // Not repeated: it may hold a password.
+            bail!("a server's URL is no folder; give the gallery a name, and the URL with --store");
+        }
         let key = self.key.as_deref().map(GalleryKey::read).transpose()?;
         match (&self.store, key) {
             (None, key) => Ok(Store::Folder { folder: self.gallery.clone(), key }),
@@ -154,7 +162,8 @@ pub(super) struct SourceArguments {
     /// How the captures lie, as for `preprocess`
     #[arg(long, default_value = "auto", requires = "captures")]
     layout: Layout,
-    /// auto, cpu, gpu or gpu:NAME
+    /// auto, cpu, gpu or gpu:NAME: for maps, embeddings and the search in a folder; PostgreSQL searches
+    /// by itself
     #[arg(long, default_value = "auto")]
     device: DeviceRequest,
 }
@@ -251,7 +260,7 @@ pub(super) fn run(command: GalleryCommand) -> anyhow::Result<u8> {
             let done = place.write()?.compact(on_damage)?;
             say!("{} kept", counted(done.kept, "template"));
             if !done.erased {
-                tell!("a reader still has the old files open; compact again when it is gone");
+                tell!("a reader still holds what was removed; compact again when it is gone");
             }
             Ok(OK)
         }

@@ -1,11 +1,12 @@
 //! Commands that train and evaluate.
 
 use super::progress::Progress;
-use super::{OK, report_problems, say, tell};
+use super::{OK, report_problems, say, tell, wrong_usage};
 use crate::dataset::{Modality, Part};
 use crate::eval::{
     DetectionCosts, Enrolment, Evaluation, FARS, Merge, OperatingPoint, all_pairs_roc,
 };
+use crate::face::weights_folder;
 use crate::gpu::DeviceRequest;
 use crate::io::Embeddings;
 use crate::model::KeyReport;
@@ -19,7 +20,7 @@ use crate::train::read_train_config;
 use clap::Subcommand;
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(clap::Args)]
 #[command(
@@ -111,8 +112,8 @@ pub(super) struct EvaluateArguments {
     /// beside the figures that were published
     #[arg(long, value_name = "DIR")]
     legacy: Option<PathBuf>,
-    /// Show what carried the best match of so many probes, mistakes first, by hiding squares of each
-    /// map: about 120 views a map and probe
+    /// Show what carried the best match of so many probes of the sheet of matches (20 at most), mistakes
+    /// first, by hiding squares of each map: 150 to 250 looks of the network a map and probe
     #[arg(long, default_value_t = 0, value_name = "N")]
     saliency: usize,
     /// Folder for the packed maps [default: packs/ in each folder of maps]
@@ -321,6 +322,18 @@ fn print_evaluation(e: &Evaluation) -> anyhow::Result<()> {
             100.0 * pairs.standard_error
         );
     }
+    if let Some(legacy) = &e.legacy {
+        say!(
+            "legacy protocol: AUC {:.3}, top 1 {:.2} %, top 5 {:.2} % of {} probes with a mate",
+            legacy.auc,
+            100.0 * legacy.top_1,
+            100.0 * legacy.top_5,
+            legacy.probes_with_mate
+        );
+    }
+    if let Some(failed) = e.failure_to_acquire {
+        say!("no face found in {} of {} captures", failed.captures, failed.of);
+    }
     Ok(())
 }
 
@@ -365,20 +378,27 @@ pub(super) fn run_study(arguments: StudyArguments) -> anyhow::Result<u8> {
 
 #[derive(Subcommand)]
 pub(super) enum WeightsCommand {
-    /// Make a run folder of a PyTorch checkpoint, for `evaluate`
+    /// Make a run folder of a PyTorch checkpoint, or fetch the face detector's weights
     ///
-    /// Reads `.pth` and `.pt` as torch.save writes them, and `.safetensors`, by the names of the
+    /// `import mtcnn DIR|WHEEL` takes pnet.pt, rnet.pt and onet.pt from a folder or from the wheel of
+    /// facenet-pytorch (`pip download --no-deps facenet-pytorch`), checks them and keeps them in the
+    /// user's cache ($LUMIFACE_CACHE, else the system's).
+    ///
+    /// Of a checkpoint of the original network, reads `.pth` and `.pt` as torch.save writes them, and `.safetensors`, by the names of the
     /// original network's state dict; names every tensor that is missing, misshapen or unexpected.
     /// Nothing is written unless every parameter is there.
-    #[command(
-        after_help = "Example: lumiface weights import best.pth --modality albedo --out runs/original_albedo"
-    )]
+    #[command(after_help = "Examples:\n  \
+        lumiface weights import best.pth --modality albedo --out runs/original_albedo\n  \
+        lumiface weights import mtcnn facenet_pytorch-2.6.0-py3-none-any.whl")]
     Import {
-        /// Checkpoint
+        /// Checkpoint, or the word mtcnn
         file: PathBuf,
+        /// Where the detector's weights are: folder, wheel or zip archive
+        #[arg(value_name = "DIR|WHEEL", conflicts_with_all = ["modality", "input_side", "shared_emotion", "out"])]
+        source: Option<PathBuf>,
         /// What it was trained on: albedo, normals, depth or raw
-        #[arg(long)]
-        modality: Modality,
+        #[arg(long, required_unless_present = "source")]
+        modality: Option<Modality>,
         /// Side of its input in pixels
         #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u16).range(32..=2048))]
         input_side: u16,
@@ -386,8 +406,8 @@ pub(super) enum WeightsCommand {
         #[arg(long)]
         shared_emotion: bool,
         /// Run folder to make
-        #[arg(long)]
-        out: PathBuf,
+        #[arg(long, required_unless_present = "source")]
+        out: Option<PathBuf>,
     },
     /// Write a run's network as safetensors under the original network's names
     #[command(after_help = "Example: lumiface weights export runs/albedo --out albedo.safetensors")]
@@ -402,7 +422,16 @@ pub(super) enum WeightsCommand {
 
 pub(super) fn run_weights(command: WeightsCommand) -> anyhow::Result<u8> {
     match command {
-        WeightsCommand::Import { file, modality, input_side, shared_emotion, out } => {
+        WeightsCommand::Import { file, source: Some(source), .. } => {
+            if file.as_os_str() != "mtcnn" {
+                wrong_usage("weights are imported by name for the detector `mtcnn` alone");
+            }
+            import_detector(&source)?;
+        }
+        WeightsCommand::Import { file, modality, input_side, shared_emotion, out, .. } => {
+            let (Some(modality), Some(out)) = (modality, out) else {
+                wrong_usage("give --modality and --out");
+            };
             let options = ImportOptions {
                 file,
                 modality,
@@ -428,6 +457,16 @@ pub(super) fn run_weights(command: WeightsCommand) -> anyhow::Result<u8> {
         }
     }
     Ok(OK)
+}
+
+fn import_detector(source: &Path) -> anyhow::Result<()> {
+    let folder = weights_folder()?;
+    let record = crate::face::import_weights(source, &folder)?;
+    for file in &record.unpublished {
+        tell!("{file} is not the published one (another SHA-256); it fits, and was taken");
+    }
+    say!("{}", folder.display());
+    Ok(())
 }
 
 #[derive(clap::Args)]

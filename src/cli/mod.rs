@@ -3,6 +3,7 @@
 
 mod calibrate;
 mod dataset;
+mod detect;
 mod gallery;
 mod learn;
 mod progress;
@@ -11,9 +12,10 @@ mod synth;
 
 use crate::capture::{Layout, LayoutOptions, YaleBRecipe};
 use crate::config::{ConfigError, read_toml};
+use crate::face::{Align, AlignOptions};
 use crate::gpu::{DeviceRequest, choose_adapter, list_adapters};
 use crate::io::MapCompression;
-use crate::pipeline::{PreprocessOptions, StageError, preprocess};
+use crate::pipeline::{FaceOptions, PreprocessOptions, StageError, preprocess};
 use crate::reconstruct::{Integrator, ReconstructError, ReconstructOptions, Solver};
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -135,6 +137,12 @@ enum Command {
     /// Read and write checkpoints of the PyTorch network that this one carries on
     #[command(subcommand)]
     Weights(learn::WeightsCommand),
+    /// Find faces in any pictures
+    ///
+    /// Writes OUT/NAME.faces.png with boxes, landmarks and scores for each picture, and OUT/faces.json.
+    /// Photographs are turned upright as their EXIF says; where no face is upright, quarter turns are
+    /// tried.
+    Detect(detect::DetectArguments),
     /// Render capture sessions of people who do not exist, with the truth
     ///
     /// Writes OUT/ID/SESSION/{im0.png …, LightSource.txt} and OUT/metadata.csv in the layout of
@@ -195,6 +203,23 @@ struct PreprocessArguments {
     /// are needed): for training only, so that a network learns what the light is to blame for
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
     relit: u8,
+    /// Find the face and bring it to one place: none, crop (its box) or similarity (eyes, nose and mouth
+    /// onto a template; images, normals, depth and all else go with it). Needs the detector's weights,
+    /// see `lumiface weights import`
+    #[arg(long, default_value = "none")]
+    align: Align,
+    /// Side of the aligned pictures in pixels, 16 to 4096
+    #[arg(long, value_name = "PIXELS", default_value_t = AlignOptions::default().side)]
+    align_side: usize,
+    /// What is left around the aligned face on each side, as a share of the tight crop, 0 to 2
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    margin: f64,
+    /// Turn the head to the front by its depth before it is aligned; what was hidden is a hole
+    #[arg(long)]
+    frontalise: bool,
+    /// Tell the head from a lit background by albedo, residual and normals: solves twice
+    #[arg(long)]
+    head_mask: bool,
     /// Write the float maps with ZIP: about half the size, several times slower
     #[arg(long)]
     compress: bool,
@@ -245,6 +270,7 @@ fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Command::Study(arguments) => learn::run_study(arguments),
         Command::Weights(command) => learn::run_weights(command),
         Command::Demo(arguments) => learn::run_demo(arguments),
+        Command::Detect(arguments) => detect::run(arguments),
         Command::Synth(arguments) => synth::run(arguments),
         Command::Accuracy(arguments) => synth::run_accuracy(arguments),
         Command::Faces(command) => synth::run_faces(command),
@@ -291,6 +317,15 @@ fn run_preprocess(arguments: PreprocessArguments) -> anyhow::Result<u8> {
             lamp_distance: arguments.lamp_distance,
         },
         relit: usize::from(arguments.relit),
+        faces: FaceOptions {
+            align: AlignOptions {
+                align: arguments.align,
+                side: arguments.align_side,
+                margin: arguments.margin,
+            },
+            frontalise: arguments.frontalise,
+            head_mask: arguments.head_mask,
+        },
         compression: if arguments.compress { MapCompression::Zip } else { MapCompression::None },
         out: arguments.out,
         device: arguments.device,
@@ -313,6 +348,12 @@ fn run_preprocess(arguments: PreprocessArguments) -> anyhow::Result<u8> {
             "{} of an earlier run listed no more (not in the data given now, or unusable by now); \
              maps that were made stay",
             counted(summary.unlisted, "capture"),
+        );
+    }
+    if summary.without_face > 0 {
+        tell!(
+            "no face found in {}: listed, marked, and left out of training and evaluation",
+            counted(summary.without_face, "capture"),
         );
     }
     if summary.with_warnings > 0 {

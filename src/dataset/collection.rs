@@ -47,8 +47,17 @@ impl Collection {
         Ok(Self { manifests })
     }
 
-    /// Every capture, folder by folder.
+    /// Every capture that can be used, folder by folder: not those in which no face was found.
     pub fn captures(&self) -> impl Iterator<Item = CaptureRef<'_>> {
+        self.all().filter(|capture| capture.row.face != Some(false))
+    }
+
+    /// Captures in which a face was looked for and none was found.
+    pub fn without_face(&self) -> impl Iterator<Item = CaptureRef<'_>> {
+        self.all().filter(|capture| capture.row.face == Some(false))
+    }
+
+    fn all(&self) -> impl Iterator<Item = CaptureRef<'_>> {
         self.manifests.iter().enumerate().flat_map(|(set, manifest)| {
             manifest.rows.iter().map(move |row| CaptureRef { set, row })
         })
@@ -61,10 +70,8 @@ impl Collection {
 
     /// Every capture as far as parting people looks at it.
     pub fn split_captures(&self) -> Vec<SplitCapture<'_>> {
-        self.manifests
-            .iter()
-            .flat_map(|manifest| &manifest.rows)
-            .map(|row| SplitCapture {
+        self.captures()
+            .map(|CaptureRef { row, .. }| SplitCapture {
                 id: &row.id,
                 session: &row.session,
                 labels: &row.labels,

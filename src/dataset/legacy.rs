@@ -116,23 +116,50 @@ impl LegacySets {
     }
 
     /// A split by people, as far as these sets are one: their training captures in train, those of test
-    /// and gallery, which share people, in gallery, every other capture left out.
-    pub fn split(&self, captures: &[SplitCapture<'_>]) -> Split {
+    /// and gallery, which share people, in gallery, every other capture left out. Also how many of the
+    /// captures listed are there.
+    ///
+    /// # Errors
+    /// Tables of other captures; a person in train and elsewhere.
+    pub fn split(&self, captures: &[SplitCapture<'_>]) -> Result<(Split, usize), String> {
         let parts = self.parts();
-        let listed = |c: &&SplitCapture<'_>| parts.contains_key(&(c.id, c.session));
+        let part_of = |c: &SplitCapture<'_>| {
+            let listed = parts.get(&(c.id, c.session))?;
+            Some(if listed.contains(&Part::Train) { Part::Train } else { Part::Gallery })
+        };
         let mut split = Split::default();
-        for capture in captures.iter().filter(|c| !listed(c)) {
-            split.parts.insert(capture.id.to_string(), Part::Unused);
+        let mut found = 0;
+        for capture in captures {
+            let Some(part) = part_of(capture) else { continue };
+            found += 1;
+            let before = split.parts.insert(capture.id.to_string(), part);
+            if before.is_some_and(|before| before != part) {
+                return Err(format!(
+                    "the legacy tables have `{}` in training and elsewhere; parted by people, they \
+                     would give no figures of people whom training never saw",
+                    capture.id
+                ));
+            }
         }
-        for capture in captures.iter().filter(listed) {
-            let train = parts[&(capture.id, capture.session)].contains(&Part::Train);
-            let part = if train { Part::Train } else { Part::Gallery };
-            split.parts.insert(capture.id.to_string(), part);
+        if found == 0 {
+            return Err(
+                "the maps hold no capture of the legacy tables; check ids and sessions".into()
+            );
         }
-        let others = captures.iter().filter(|c| !listed(c));
-        let others = others.filter(|c| split.parts.get(c.id) != Some(&Part::Unused));
-        split.left_out = others.map(|c| (c.id.to_string(), c.session.to_string())).collect();
-        split
+        for capture in captures.iter().filter(|c| part_of(c).is_none()) {
+            let name = (capture.id.to_string(), capture.session.to_string());
+            if split.parts.get(capture.id).is_some_and(|&part| part != Part::Unused) {
+                split.left_out.insert(name);
+            } else {
+                split.parts.insert(name.0, Part::Unused);
+            }
+        }
+        Ok((split, found))
+    }
+
+    /// Captures in all tables.
+    pub fn captures(&self) -> usize {
+        self.sets().iter().map(|(_, captures)| captures.len()).sum()
     }
 
     /// (test capture, gallery capture, same person): all with all.
@@ -147,8 +174,51 @@ impl LegacySets {
     pub fn flaws(&self) -> Vec<Finding> {
         let options = CheckOptions { pictures: false, maps: false, ..CheckOptions::default() };
         let mut findings = check(&self.entries(), &options, &|| {});
+        // Genuine pairs are of test with gallery: see below.
+        findings.retain(|f| f.kind != Kind::NoGenuinePair || f.message.contains(" in train "));
         findings.extend(self.flaws_of_pairs());
+        findings.extend(self.repeated());
+        findings.sort_by_key(|finding| finding.severity != Severity::Error);
         findings
+    }
+
+    /// What is wrong with the figures of test against gallery, one line each.
+    pub fn flaws_of_figures(&self) -> Vec<String> {
+        let concerns = [
+            Kind::LeakedPeople,
+            Kind::EnrolledProbe,
+            Kind::RepeatedSession,
+            Kind::DominantPerson,
+            Kind::NoGenuinePair,
+        ];
+        let flaws = self.flaws().into_iter();
+        let flaws =
+            flaws.filter(|f| concerns.contains(&f.kind) && !f.message.contains(" in train "));
+        flaws.map(|flaw| flaw.message.replace('`', "")).collect()
+    }
+
+    /// Captures that a table lists more than once: each time they are a pair with all others.
+    fn repeated(&self) -> Vec<Finding> {
+        let of_set = |(part, captures): (Part, &[LegacyCapture])| {
+            let mut seen = BTreeSet::new();
+            let again: Vec<String> = captures
+                .iter()
+                .filter(|c| !seen.insert((&c.id, &c.session)))
+                .map(|c| format!("`{}/{}`", c.id, c.session))
+                .collect();
+            (!again.is_empty()).then(|| Finding {
+                kind: Kind::RepeatedSession,
+                severity: Severity::Error,
+                count: again.len(),
+                message: format!(
+                    "{} captures are listed again in {part}: {}",
+                    again.len(),
+                    again.iter().take(3).cloned().collect::<Vec<_>>().join(", ")
+                ),
+                remedy: "list each capture once".into(),
+            })
+        };
+        self.sets().into_iter().filter_map(of_set).collect()
     }
 
     /// Flaws of the comparison of test with gallery.

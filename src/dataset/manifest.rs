@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 pub const MANIFEST_FILE: &str = "manifest.csv";
 
+/// "yes" or "no" where a face was looked for; missing in manifests of earlier versions.
+const FACE_COLUMN: &str = "face";
 const COLUMNS: [&str; 18] = [
     "id",
     "session",
@@ -44,7 +46,11 @@ pub struct ManifestRow {
     pub condition_number: f64,
     /// Shares lit images with other captures of the person, so it is never enrolled nor a probe.
     pub training_only: bool,
-    /// The lit images, as they were given to `preprocess`.
+    /// Whether a face was found; `None` where none was looked for. A capture without one is in no
+    /// [`super::Collection`].
+    #[serde(default)]
+    pub face: Option<bool>,
+    /// The lit images, as they were given to `preprocess` or as it aligned them.
     pub images: Vec<PathBuf>,
     pub warnings: Vec<String>,
 }
@@ -63,6 +69,12 @@ pub mod files {
     /// Only where the images have colour.
     pub const ALBEDO_RGB: &str = "albedo_rgb.exr";
     pub const QUALITY: &str = "quality.json";
+    /// Only where a face was looked for and found.
+    pub const FACE: &str = "face.json";
+    /// An aligned lit image.
+    pub fn lit(index: usize) -> String {
+        format!("lit_{index:02}.png")
+    }
 }
 
 /// Unit of `depth.exr` under an orthographic camera of unknown scale: one image pixel.
@@ -94,6 +106,7 @@ impl Manifest {
         let path = self.root.join(MANIFEST_FILE);
         let mut table = csv::Writer::from_writer(Vec::new());
         let header = COLUMNS[..2].iter().chain(&LABEL_COLUMNS).chain(&COLUMNS[2..]);
+        let header = header.chain([&FACE_COLUMN]);
         let unwritable = |e: csv::Error| IoError::unsuitable(&path, e);
         table.write_record(header).map_err(unwritable)?;
         for row in &self.rows {
@@ -104,6 +117,7 @@ impl Manifest {
             record.extend(files::ALL.iter().map(|file| portable(&row.folder.join(file))));
             let images: Vec<String> = row.images.iter().map(|path| portable(path)).collect();
             let list = |values: &[String]| serde_json::json!(values).to_string();
+            let yes = |yes: bool| (if yes { "yes" } else { "no" }).to_string();
             record.extend([
                 row.height.to_string(),
                 row.width.to_string(),
@@ -111,9 +125,10 @@ impl Manifest {
                 row.solver.clone(),
                 format!("{:.3}", row.condition_number),
                 DEPTH_UNIT.to_string(),
-                (if row.training_only { "yes" } else { "no" }).to_string(),
+                yes(row.training_only),
                 list(&images),
                 list(&row.warnings),
+                row.face.map(yes).unwrap_or_default(),
             ]);
             table.write_record(&record).map_err(unwritable)?;
         }
@@ -146,6 +161,7 @@ impl Manifest {
                 .ok_or_else(|| damaged(format!("has no column `{name}`")))
         };
         let positions = COLUMNS.map(column);
+        let face = column(FACE_COLUMN).ok();
         let mut at = [0; COLUMNS.len()];
         for (position, slot) in positions.into_iter().zip(&mut at) {
             *slot = position?;
@@ -196,13 +212,12 @@ impl Manifest {
                     &record[id], &record[session]
                 )));
             }
-            let training_only = match &record[training_only] {
-                "yes" => true,
-                "no" => false,
-                other => {
-                    return Err(damaged(format!("line {line}: `{other}` is neither yes nor no")));
-                }
+            let yes = |position: usize| match &record[position] {
+                "yes" => Ok(true),
+                "no" => Ok(false),
+                other => Err(damaged(format!("line {line}: `{other}` is neither yes nor no"))),
             };
+            let face = face.filter(|&position| !record[position].is_empty());
             rows.push(ManifestRow {
                 id: record[id].to_string(),
                 session: record[session].to_string(),
@@ -219,7 +234,8 @@ impl Manifest {
                 lights: number(lights)? as usize,
                 solver: record[solver].to_string(),
                 condition_number: number(condition)?,
-                training_only,
+                training_only: yes(training_only)?,
+                face: face.map(yes).transpose()?,
                 images: list(images)?.into_iter().map(PathBuf::from).collect(),
                 warnings: list(warnings)?,
             });
@@ -258,6 +274,7 @@ mod tests {
             solver: "weighted".into(),
             condition_number: 2.5,
             training_only: session == "b",
+            face: (session == "b").then_some(false),
             images: vec!["a, b/im0.png".into(), "im1.png".into()],
             warnings: vec!["said \"no\"".into(), "two".into()],
         }

@@ -227,6 +227,15 @@ pub struct LegacyResult {
     pub flaws: Vec<String>,
 }
 
+/// Captures without a usable face (ISO/IEC 19795-1: failure to acquire). They are in no other figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailureToAcquire {
+    /// In which no face was found.
+    pub captures: usize,
+    /// Of so many.
+    pub of: usize,
+}
+
 /// One evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
@@ -251,6 +260,9 @@ pub struct Evaluation {
     pub rounds: usize,
     /// Over all rounds.
     pub probes: usize,
+    /// Where faces were looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_to_acquire: Option<FailureToAcquire>,
     /// Draws of people behind the intervals.
     pub bootstrap: Bootstrap,
     /// The model first.

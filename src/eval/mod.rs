@@ -22,9 +22,9 @@ pub use classification::{
     macro_average_precision,
 };
 pub use evaluation::{
-    ByDifference, Condition, EVALUATION_FORMAT, Evaluation, Figure, FnirAtFpir, Identification,
-    IdentityResult, Leakage, LegacyResult, MethodResult, PairsResult, Quality, ScoreHistogram,
-    TarAtFar, TaskResult, Verification,
+    ByDifference, Condition, EVALUATION_FORMAT, Evaluation, FailureToAcquire, Figure, FnirAtFpir,
+    Identification, IdentityResult, Leakage, LegacyResult, MethodResult, PairsResult, Quality,
+    ScoreHistogram, TarAtFar, TaskResult, Verification,
 };
 pub use folds::{FoldResult, TenFold, VerificationError, flip_sum, tenfold};
 pub use identity::{FARS, LabelValues, identity_differences, identity_result};
@@ -32,7 +32,9 @@ pub use leakage::leakage_figure;
 pub use map_accuracy::{JudgedMaps, Region, RegionError, map_accuracy, mean_accuracy};
 pub use protocol::{Enrolment, Protocol, Round};
 pub use roc::{DetectionCosts, OperatingPoint, Roc, Step, roc_auc};
-pub use search::{ImpostorPair, Measure, Merge, Search, Searches, cosine, round_scores};
+pub use search::{
+    ImpostorPair, Measure, Merge, Search, Searches, answering_template, cosine, round_scores,
+};
 pub use tally::{Counts, Tally};
 pub use tasks::{TaskSamples, task_result};
 

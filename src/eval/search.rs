@@ -254,6 +254,29 @@ pub fn round_scores(
     Ok(probes.iter().map(|&probe| gallery.row(probe)).collect())
 }
 
+/// What answered for a person: the most similar of `templates` and its vector, or, where several answer
+/// as one, the first of them and that one's vector.
+///
+/// # Errors
+/// As for [`Searches::new`].
+pub fn answering_template(
+    templates: &[usize],
+    probe: usize,
+    vectors: &[Vec<f32>],
+    merge: Merge,
+) -> Result<(usize, Vec<f32>), Undefined> {
+    let similarity = |&at: &usize| cosine(&vectors[probe], &vectors[at]);
+    if merge == Merge::Best {
+        let best = templates.iter().copied().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
+        let best = best.ok_or(Undefined::NoGenuine)?;
+        return Ok((best, vectors[best].clone()));
+    }
+    let measure = Measure::Cosine;
+    let prepared = measure.prepared(vectors)?;
+    let mut one = merged(templates, vectors, &prepared, measure, merge)?;
+    Ok((templates[0], one.swap_remove(0)))
+}
+
 impl<'a> Gallery<'a> {
     fn new(
         round: &Round,

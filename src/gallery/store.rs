@@ -250,9 +250,9 @@ impl Writable {
         match self {
             Self::Folder(writer) => writer.compact(on_damage),
             Self::Postgres(gallery) => {
-                gallery.compact()?;
+                let erased = gallery.compact()?.erased;
                 let kept = gallery.counts()?.0 as usize;
-                Ok(Compacted { kept, dropped: Vec::new(), erased: true })
+                Ok(Compacted { kept, dropped: Vec::new(), erased })
             }
         }
     }

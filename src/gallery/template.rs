@@ -83,8 +83,11 @@ pub(super) fn normalised(
         return Err(bad("has a value that is not a number or infinite".into()));
     }
     let length = embedding.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
-    if length == 0.0 {
+    if length as f32 == 0.0 {
         return Err(bad("has length zero".into()));
+    }
+    if !(length as f32).is_finite() {
+        return Err(bad("is longer than single precision can tell".into()));
     }
     Ok((embedding.iter().map(|&value| (f64::from(value) / length) as f32).collect(), length))
 }

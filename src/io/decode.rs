@@ -5,7 +5,8 @@
 //! read once, and a panic becomes an error like any other.
 
 use super::{IoError, read_regular_file};
-use image::{DynamicImage, ImageError, ImageFormat, ImageReader, Limits};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -41,6 +42,21 @@ pub(super) fn decode_bytes(
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits());
     without_panic(path, || reader.decode().map_err(|e| decoding_error(path, e)))
+}
+
+/// As [`decode`], turned as the file's EXIF says. What is no orientation there is none.
+pub(super) fn decode_upright(path: &Path) -> Result<DynamicImage, IoError> {
+    let bytes = read_bytes(path)?;
+    let mut reader = ImageReader::with_format(Cursor::new(&bytes), format_of(path, &bytes)?);
+    reader.limits(limits());
+    without_panic(path, || {
+        let fail = |e| decoding_error(path, e);
+        let mut decoder = reader.into_decoder().map_err(fail)?;
+        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+        let mut image = DynamicImage::from_decoder(decoder).map_err(fail)?;
+        image.apply_orientation(orientation);
+        Ok(image)
+    })
 }
 
 fn decoding_error(path: &Path, error: ImageError) -> IoError {

@@ -25,7 +25,7 @@ pub(crate) use photo::srgb_encoded;
 pub use photo::{
     GreyImage, LUMINANCE, Photo, Transfer, grey_of_bytes, luminance, read_grey, read_photo,
 };
-pub use picture::{Picture, read_mask, read_picture, write_grey, write_mask};
+pub use picture::{Picture, read_mask, read_picture, read_upright, write_grey, write_mask};
 pub use state_dict::{NamedTensor, StateDict, read_state_dict, write_state_dict};
 
 use std::path::{Path, PathBuf};

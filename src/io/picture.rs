@@ -1,6 +1,6 @@
 //! Pictures and masks: in and out, 8- and 16-bit.
 
-use super::decode::decode;
+use super::decode::{decode, decode_upright};
 use super::{IoError, write_atomically};
 use crate::maps::{ImageStack, Mask, Pixels, Plane, Size};
 use image::{ExtendedColorType, ImageEncoder};
@@ -43,6 +43,13 @@ pub fn read_mask(path: &Path) -> Result<Mask, IoError> {
 /// Reads any image as 8-bit RGB.
 pub fn read_picture(path: &Path) -> Result<Picture, IoError> {
     let rgb = decode(path)?.into_rgb8();
+    let size = Size::new(rgb.height() as usize, rgb.width() as usize);
+    Ok(Picture { size, data: rgb.into_raw() })
+}
+
+/// As [`read_picture`], turned upright as the file's EXIF says.
+pub fn read_upright(path: &Path) -> Result<Picture, IoError> {
+    let rgb = decode_upright(path)?.into_rgb8();
     let size = Size::new(rgb.height() as usize, rgb.width() as usize);
     Ok(Picture { size, data: rgb.into_raw() })
 }

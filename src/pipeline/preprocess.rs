@@ -4,13 +4,15 @@
 //! a fingerprint of everything the maps depend on. A capture whose fingerprint stands is skipped,
 //! so a killed run goes on where it stopped and ends the same.
 
+use super::faces::{FaceOptions, FaceRecord, FaceWork, Faced};
 use super::{Event, EventSink, open_compute};
 use crate::capture::{Capture, CaptureError, CaptureSource, Layout, LayoutOptions, find_captures};
 use crate::dataset::{Manifest, ManifestRow, files};
+use crate::face::{AlignError, Similarity, WeightsError};
 use crate::gpu::{DeviceRequest, GpuError};
 use crate::io::{
-    FolderLock, IoError, MapCompression, StagedFolder, remove_file, write_atomically, write_json,
-    write_mask, write_normals, write_plane, write_rgb,
+    FolderLock, IoError, MapCompression, StagedFolder, remove_file, write_atomically, write_grey,
+    write_json, write_mask, write_normals, write_plane, write_rgb,
 };
 use crate::quality::{CaptureQuality, QualityInput, assess};
 use crate::reconstruct::{
@@ -38,6 +40,7 @@ pub struct PreprocessOptions {
     pub compression: MapCompression,
     /// Further sessions of each capture from random subsets of its lights, for training only.
     pub relit: usize,
+    pub faces: FaceOptions,
     /// Folder for maps and manifest.
     pub out: PathBuf,
     pub device: DeviceRequest,
@@ -55,6 +58,7 @@ impl PreprocessOptions {
             reconstruct: ReconstructOptions::default(),
             compression: MapCompression::None,
             relit: 0,
+            faces: FaceOptions::default(),
             out: out.to_path_buf(),
             device: device.clone(),
             force: false,
@@ -70,6 +74,8 @@ pub struct PreprocessSummary {
     pub skipped: usize,
     /// Captures whose row in the manifest has warnings.
     pub with_warnings: usize,
+    /// Captures in which no face was found: they are listed, and left out of everything after.
+    pub without_face: usize,
     /// Captures that the manifest listed before and does not list now: their maps stay where they
     /// are.
     pub unlisted: usize,
@@ -89,6 +95,10 @@ pub enum PreprocessError {
     Io(#[from] IoError),
     #[error(transparent)]
     Gpu(#[from] GpuError),
+    #[error(transparent)]
+    Detector(#[from] WeightsError),
+    #[error("--align: {0}")]
+    Align(#[from] AlignError),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -161,6 +171,10 @@ pub fn preprocess(
     if let Some(detected) = &inventory.detected {
         emit(Event::LayoutDetected { reason: detected.reason.clone() });
     }
+    let faces = match options.faces.look_for_faces() {
+        true => Some(FaceWork::new(options.faces)?),
+        false => None,
+    };
     let compute = open_compute(&options.device, emit)?;
     let _lock = FolderLock::acquire(&options.out)?;
     check_manifest_is_ours(&options.out)?;
@@ -172,7 +186,7 @@ pub fn preprocess(
     let outcomes: Vec<Outcome> = sources
         .par_iter()
         .map(|source| {
-            let outcome = process(source, options, &compute)
+            let outcome = process(source, options, faces.as_ref(), &compute)
                 .unwrap_or_else(|error| Outcome::Failed(format!("{}: {error}", source.name())));
             emit(Event::CaptureFinished { name: source.name() });
             outcome
@@ -198,6 +212,7 @@ pub fn preprocess(
         };
         summary.problems.extend(record.problems);
         summary.with_warnings += usize::from(!record.row.warnings.is_empty());
+        summary.without_face += usize::from(record.row.face == Some(false));
         rows.push(record.row);
     }
     // All of them, where the terminal may show only the first; gone once all is well.
@@ -237,28 +252,52 @@ fn check_manifest_is_ours(out: &Path) -> Result<(), IoError> {
 fn process(
     source: &CaptureSource,
     options: &PreprocessOptions,
+    faces: Option<&FaceWork>,
     compute: &Compute,
 ) -> Result<Outcome, OneError> {
     let folder = options.out.join(&source.id).join(&source.session);
-    let fingerprint = fingerprint(source, options);
+    let fingerprint = fingerprint(source, options, faces);
     if !options.force
         && let Some(mut record) = finished_record(&folder, &fingerprint)
     {
-        // The data set may have moved since.
-        for image in &mut record.row.images {
-            if let Some(path) = source.images.iter().find(|p| p.file_name() == image.file_name()) {
+        // The data set or the maps may have moved since.
+        for (index, image) in record.row.images.iter_mut().enumerate() {
+            if image.file_name() == Some(files::lit(index).as_ref()) {
+                *image = absolute(&folder.join(files::lit(index)));
+            } else if let Some(path) =
+                source.images.iter().find(|p| p.file_name() == image.file_name())
+            {
                 *image = absolute(path);
             }
         }
         return Ok(Outcome::Skipped(record));
     }
     let capture = source.load()?;
-    let maps = reconstruct(&capture, &options.reconstruct, compute)
-        .map_err(|e| OneError::Reconstruct { folder: source.folder.clone(), source: e })?;
-    let quality = judge(&capture, &maps);
-    let row = manifest_row(source, &capture, &maps, &quality);
+    let failed = |e| OneError::Reconstruct { folder: source.folder.clone(), source: e };
+    let (quality, Faced { maps, face, warnings }) = match faces {
+        None => {
+            let maps = reconstruct(&capture, &options.reconstruct, compute).map_err(failed)?;
+            (judge(&capture, &maps), Faced { maps, face: None, warnings: Vec::new() })
+        }
+        Some(work) => {
+            let solved = work.solve(&capture, &options.reconstruct, compute).map_err(failed)?;
+            // Of the capture as it was taken: its lights know nothing of what comes after.
+            (judge(&capture, &solved.maps), work.place(solved))
+        }
+    };
+    let mut row = manifest_row(source, &capture, &maps, &quality);
+    row.face = faces.map(|_| face.is_some());
+    row.warnings.extend(warnings);
     let staged = StagedFolder::create(&folder, RECORD_FILE)?;
     write_maps(&staged, &maps, options.compression)?;
+    if let Some(face) = &face {
+        write_json(&staged.path(files::FACE), face)?;
+        // The images go where the maps went.
+        row.images = write_lit_images(&staged, &maps, face, &folder, &row.images)?;
+    } else if faces.is_some() {
+        let remedy = "look at the capture, or leave --align, --frontalise and --head-mask out";
+        row.warnings.push(format!("no face was found, so it is not used: {remedy}"));
+    }
     write_json(&staged.path(files::QUALITY), &quality)?;
     preview(&maps).write(&staged.path(files::PREVIEW))?;
     let record = finish(staged, fingerprint, row, How::of(&maps), &capture.dropped)?;
@@ -294,16 +333,41 @@ fn manifest_row(
         session: source.session.clone(),
         labels: source.labels.clone(),
         folder: Path::new(&source.id).join(&source.session),
-        height: capture.images.size.height,
-        width: capture.images.size.width,
+        height: maps.mask.size.height,
+        width: maps.mask.size.width,
         lights: capture.images.count,
         solver: maps.solver.to_string(),
         condition_number: capture.lights.condition_number(),
         training_only: source.training_only,
+        face: None,
         // Absolute, because a manifest is read from anywhere.
         images: capture.files.iter().map(|path| absolute(path)).collect(),
         warnings,
     }
+}
+
+/// The lit images in the frame of aligned maps; those that were given where the picture is as it was,
+/// none where the head was turned to the front, for a turned head is lit otherwise.
+fn write_lit_images(
+    staged: &StagedFolder,
+    maps: &Reconstruction,
+    face: &FaceRecord,
+    folder: &Path,
+    given: &[PathBuf],
+) -> Result<Vec<PathBuf>, IoError> {
+    if face.turned_from_deg.is_some() {
+        return Ok(Vec::new());
+    }
+    if face.alignment == Similarity::IDENTITY {
+        return Ok(given.to_vec());
+    }
+    (0..maps.images.count)
+        .map(|index| {
+            let name = files::lit(index);
+            write_grey(&staged.path(&name), &maps.images, index)?;
+            Ok(absolute(&folder.join(name)))
+        })
+        .collect()
 }
 
 fn absolute(path: &Path) -> PathBuf {
@@ -345,7 +409,8 @@ fn finish(
     write_json(&staged.path(RECORD_FILE), &record)?;
     staged.keep_others(|name| {
         name == RECORD_FILE
-            || [files::ALBEDO_RGB, files::QUALITY].contains(&name)
+            || [files::ALBEDO_RGB, files::QUALITY, files::FACE].contains(&name)
+            || (name.starts_with("lit_") && name.ends_with(".png"))
             || files::ALL.contains(&name)
     })?;
     staged.commit()?;
@@ -364,7 +429,11 @@ fn finished_record(folder: &Path, fingerprint: &str) -> Option<Record> {
 
 /// A hash of what the maps and the manifest row depend on. Images count by path, size and time
 /// of change, as for `make`: reading every pixel again would cost as much as solving.
-fn fingerprint(source: &CaptureSource, options: &PreprocessOptions) -> String {
+fn fingerprint(
+    source: &CaptureSource,
+    options: &PreprocessOptions,
+    faces: Option<&FaceWork>,
+) -> String {
     let mut hash = Sha256::new();
     let mut add = |text: String| {
         hash.update(text.len().to_le_bytes());
@@ -373,6 +442,9 @@ fn fingerprint(source: &CaptureSource, options: &PreprocessOptions) -> String {
     let source_state = (source.name(), &source.labels, source.training_only, &source.warnings);
     let made_by = (MAPS_VERSION, &options.reconstruct, options.compression);
     add(format!("{made_by:?} {source_state:?} {:?}", source.lights));
+    if let Some(faces) = faces {
+        add(faces.fingerprint());
+    }
     let rig = &source.rig;
     let rig_state = (&rig.camera, &rig.near, &rig.colour_intensities, rig.transfer);
     add(format!("{rig_state:?}"));

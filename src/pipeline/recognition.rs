@@ -1,7 +1,7 @@
 //! What `train` and `evaluate` share: which captures, and how they are judged.
 
 use crate::dataset::{CaptureRef, Collection, Part, Split};
-use crate::eval::TaskSamples;
+use crate::eval::{FailureToAcquire, TaskSamples};
 use crate::train::{Embedding, LabelError, TaskConfig, class_of};
 
 /// Captures of a part's people, each person's together, in order of session. Whom the split does not
@@ -11,13 +11,31 @@ pub(super) fn captures_of<'a>(
     split: &Split,
     part: Part,
 ) -> Vec<CaptureRef<'a>> {
-    let mut captures: Vec<CaptureRef<'a>> = collection
-        .captures()
-        .filter(|c| split.part_of(&c.row.id, &c.row.session).unwrap_or(Part::Gallery) == part)
-        .filter(|c| !c.row.training_only && !c.row.is_attack())
-        .collect();
+    let mut captures: Vec<CaptureRef<'a>> =
+        collection.captures().filter(|c| is_of(split, part, c)).collect();
     captures.sort_by(|a, b| (&a.row.id, &a.row.session).cmp(&(&b.row.id, &b.row.session)));
     captures
+}
+
+fn is_of(split: &Split, part: Part, CaptureRef { row, .. }: &CaptureRef<'_>) -> bool {
+    let own = split.part_of(&row.id, &row.session).unwrap_or(Part::Gallery);
+    own == part && !row.training_only && !row.is_attack()
+}
+
+/// How many captures of a part's people show no face; `None` where none was looked for.
+pub(super) fn failure_to_acquire(
+    collection: &Collection,
+    split: &Split,
+    part: Part,
+) -> Option<FailureToAcquire> {
+    let looked_for = collection.captures().any(|c| c.row.face.is_some())
+        || collection.without_face().any(|_| true);
+    let count = |captures: &mut dyn Iterator<Item = CaptureRef<'_>>| {
+        captures.filter(|c| is_of(split, part, c)).count()
+    };
+    let missed = count(&mut collection.without_face());
+    let of = missed + count(&mut collection.captures());
+    looked_for.then_some(FailureToAcquire { captures: missed, of })
 }
 
 /// What the network says of one task, over the captures with a label.

@@ -9,7 +9,7 @@
 //! run/report.json     what it was trained on, how it went, which state to use
 //! ```
 
-use super::evaluate::{embeddings_file, report_folder, result_files};
+use super::evaluate::{embeddings_file, report_folder, result_files, saliency_files};
 use super::recognition::{captures_of, task_samples};
 use super::{Event, EventSink, open_compute};
 use crate::config::{ConfigError, read_toml};
@@ -500,7 +500,8 @@ fn write_settings(options: &TrainOptions, split: &Split) -> Result<(), IoError> 
         remove_all(run)?;
         let of_evaluation = Part::EVALUATED.iter().flat_map(|&part| {
             let [json, sheet] = result_files(run, part);
-            [json, sheet, embeddings_file(run, part)]
+            let [picture, table] = saliency_files(run, part);
+            [json, sheet, embeddings_file(run, part), picture, table]
         });
         let others = [CONFIG_FILE, SPLIT_FILE, METRICS_FILE, EVENT_FILE, REPORT_FILE];
         for path in others.map(|name| run.join(name)).into_iter().chain(of_evaluation) {

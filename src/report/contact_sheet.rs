@@ -64,7 +64,8 @@ pub fn contact_sheet(title: &str, headings: &[String], rows: &[Vec<Cell>]) -> Pi
         Picture::filled(Size::new(header + rows.len() * cell_height, width), BACKGROUND);
     draw_text(&mut sheet, GAP, GAP, title, INK);
     for (column, heading) in headings.iter().enumerate() {
-        draw_text(&mut sheet, GAP + LINE_HEIGHT, GAP + column * cell_width, heading, QUIET);
+        let short: String = heading.chars().take(cell_width / character_width()).collect();
+        draw_text(&mut sheet, GAP + LINE_HEIGHT, GAP + column * cell_width, &short, QUIET);
     }
     for (number, row) in rows.iter().enumerate() {
         for (column, cell) in row.iter().enumerate() {

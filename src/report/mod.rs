@@ -2,6 +2,7 @@
 
 mod contact_sheet;
 mod evaluation;
+mod faces;
 mod inspect;
 mod markup;
 mod preview;
@@ -12,6 +13,7 @@ mod turntable;
 
 pub use contact_sheet::{Caption, Cell, Frame, contact_sheet};
 pub use evaluation::{ComparisonReport, EvaluationReport, PairedDifference, PublishedStudy};
+pub use faces::drawn_faces;
 pub use inspect::{CaptureMaps, InspectOptions, InspectedCapture, inspect_folder, inspect_html};
 pub use preview::{preview, stacked, view_picture};
 pub use relight::{RelightLight, relight, shading, srgb_albedo, times};

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub mod captures;
+pub mod faces;
 pub mod layouts;
 pub mod postgres;
 

@@ -312,6 +312,7 @@ fn maps(folder: &Path) -> Manifest {
             solver: "weighted".into(),
             condition_number: 2.0,
             training_only: false,
+            face: None,
             images: vec![],
             warnings: vec![],
         }

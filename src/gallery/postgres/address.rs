@@ -10,6 +10,9 @@ use tokio_postgres::config::{Host, SslMode};
 /// How long the server may take for one statement unless the URL says `timeout=SECONDS`.
 const DEFAULT_LIMIT: Duration = Duration::from_secs(120);
 
+/// The server counts milliseconds in 32 bits.
+const MOST_SECONDS: u64 = 1_000_000;
+
 /// Where a gallery lies: a server, a database, a schema.
 ///
 /// `postgres://user:password@host:port/database?timeout=SECONDS`; whatever else the URL says goes to
@@ -49,14 +52,17 @@ impl Address {
         if url.matches('@').count() > 1 {
             return refuse("has more than one @; write that of a user name or password as %40");
         }
+        if url.contains("password=") {
+            return refuse("takes a password before the host, or from PGPASSWORD");
+        }
         let query = url[url.find('@').unwrap_or(0)..].split_once('?').map_or("", |(_, q)| q);
         let mut rest = url[..url.len() - query.len()].to_string();
         let mut limit = DEFAULT_LIMIT;
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match pair.split_once('=') {
                 Some(("timeout", seconds)) => match seconds.parse() {
-                    Ok(seconds @ 1..) => limit = Duration::from_secs(seconds),
-                    _ => return refuse("timeout must be a whole number of seconds from 1"),
+                    Ok(seconds @ 1..=MOST_SECONDS) => limit = Duration::from_secs(seconds),
+                    _ => return refuse("timeout must be a whole number of seconds, 1 to 1000000"),
                 },
                 _ => rest = format!("{rest}{pair}&"),
             }
@@ -156,6 +162,8 @@ mod tests {
             ("postgres://ann:secret@localhost/faces?sslmode=maybe", "sslmode"),
             ("postgres://ann:secret@localhost/faces?colour=red", "colour"),
             ("postgres://ann:secret@localhost/faces?timeout=0", "timeout"),
+            ("postgres://ann:secret@localhost/faces?timeout=2147484", "timeout"),
+            ("postgres://localhost/faces?user=ann&password=se@cret/faces", "before the host"),
             ("postgres://ann:secret@localhost", "no database"),
             ("postgres:///faces", "no host"),
         ] {

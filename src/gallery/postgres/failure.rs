@@ -92,10 +92,15 @@ pub(super) fn explain(address: &Address, failure: Failure) -> GalleryError {
 fn explain_statement(address: &Address, error: &tokio_postgres::Error) -> PostgresError {
     let place = address.to_string();
     match error.as_db_error() {
-        None => {
+        None if broken(error) => {
             let reason = format!("the connection was lost ({})", in_one_line(error));
             PostgresError::Lost { place, reason }
         }
+        None => address.unsuitable(format!(
+            "holds what no gallery writes ({}); `gallery verify` names it, or restore the database from \
+             a backup",
+            in_one_line(error)
+        )),
         Some(said) if went_away(said.code()) => {
             let reason = format!("the server ended the connection ({})", one_line(said.message()));
             PostgresError::Lost { place, reason }
@@ -104,6 +109,18 @@ fn explain_statement(address: &Address, error: &tokio_postgres::Error) -> Postgr
             address.unsuitable(format!("{}{}", one_line(said.message()), remedy(said.code())))
         }
     }
+}
+
+/// Whether it is the connection that failed, and not what came through it.
+fn broken(error: &tokio_postgres::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if inner.is::<std::io::Error>() {
+            return true;
+        }
+        cause = inner.source();
+    }
+    error.is_closed()
 }
 
 fn went_away(code: &SqlState) -> bool {
@@ -121,6 +138,9 @@ fn remedy(code: &SqlState) -> &'static str {
         }
         c if *c == SqlState::READ_ONLY_SQL_TRANSACTION => {
             "; this server only reads: give the URL of the primary one"
+        }
+        c if *c == SqlState::LOCK_NOT_AVAILABLE => {
+            "; someone else holds the table: try again when they are done"
         }
         c if *c == SqlState::QUERY_CANCELED => {
             "; a larger gallery may need ?timeout=SECONDS in the URL"

@@ -11,7 +11,8 @@
 //! on the order of its terms; two templates may change places by that alone. A sum of n products of
 //! unit vectors is off by at most n·u, u = 2⁻²⁴ (Higham, *Accuracy and Stability of Numerical
 //! Algorithms*, §3.1: γₙ). So the server is asked for every template within twice that of the k-th
-//! person, and the answer is taken from these by sums in float 64, as the embedded store takes it.
+//! person, and the answer is taken from these by sums in float 64. The embedded store does the same with single
+//! templates; of a mean it knows the vector in float 32, and agrees to 1e-7.
 //!
 //! <https://github.com/pgvector/pgvector>: `<#>` is the negative inner product, `vector` holds up to
 //! 16,000 float 32.
@@ -44,6 +45,15 @@ use tokio_postgres::{IsolationLevel, Row};
 const LENGTH_TOLERANCE: f64 = 1e-5;
 /// How many findings of a kind a verification lists.
 const MOST_FINDINGS: i64 = 10;
+
+/// What compaction did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PostgresCompacted {
+    pub bytes_before: u64,
+    pub bytes_after: u64,
+    /// Whether nothing of what was removed is left in the table's files.
+    pub erased: bool,
+}
 
 /// A gallery in PostgreSQL.
 pub struct PostgresGallery {
@@ -157,16 +167,33 @@ impl PostgresGallery {
         Ok(numbers)
     }
 
-    /// Writes the table anew without what was removed; returns its bytes before and after.
+    /// Writes the table anew without what was removed.
     ///
     /// Takes as long as it takes, and nobody reads meanwhile. What was removed is then gone from
-    /// the table's files; the server's log, its replicas and backups are its administrator's.
-    pub fn compact(&mut self) -> Result<(u64, u64), GalleryError> {
+    /// the table's files, unless somebody's open transaction may still see it; the server's log, its
+    /// replicas and backups are its administrator's.
+    ///
+    /// # Errors
+    /// Another user than the table's owner; a table that others hold; a connection that cannot be made
+    /// or breaks.
+    pub fn compact(&mut self) -> Result<PostgresCompacted, GalleryError> {
+        let address = self.connector.address.clone();
         self.call(async |session| {
-            let before = session.within(session.client.query_one(SIZE, &[])).await?;
+            let before = session.within(session.client.query_one(FILE, &[])).await?;
+            // Asked before: who comes later sees the new table alone.
+            let watched = session.within(session.client.query_one(OLDER_VIEWS, &[])).await?;
             session.client.batch_execute("VACUUM (FULL, ANALYZE) templates").await?;
-            let after = session.within(session.client.query_one(SIZE, &[])).await?;
-            Ok((number_in(&before, 0)?, number_in(&after, 0)?))
+            let after = session.within(session.client.query_one(FILE, &[])).await?;
+            // The server only warns those who may not.
+            if before.try_get::<_, Option<u32>>(1)? == after.try_get::<_, Option<u32>>(1)? {
+                let reason = "only the owner of the table can write it anew; have them compact";
+                return Err(address.unsuitable(reason).into());
+            }
+            Ok(PostgresCompacted {
+                bytes_before: number_in(&before, 0)?,
+                bytes_after: number_in(&after, 0)?,
+                erased: !watched.try_get::<_, bool>(0)?,
+            })
         })
     }
 
@@ -286,6 +313,7 @@ impl PostgresGallery {
             for (statement, what) in [
                 (not_of_unit_length.as_str(), "its vector is not of unit length"),
                 (NEVER_GIVEN, "its number was never given"),
+                (OTHER_LABELS, "its labels are no texts by name"),
             ] {
                 for row in session.client.query(statement, &[&MOST_FINDINGS]).await? {
                     let (person, session): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
@@ -332,11 +360,24 @@ impl PostgresGallery {
 
 const REMOVE: &str = "DELETE FROM templates \
      WHERE person = $1 AND ($2::text IS NULL OR session = $2) RETURNING number";
-const SIZE: &str = "SELECT pg_total_relation_size('templates')";
+const FILE: &str =
+    "SELECT pg_total_relation_size('templates'), pg_relation_filenode('templates')::oid";
+/// Whether anybody may still see rows that are removed by now: they are carried over.
+const OLDER_VIEWS: &str = "SELECT \
+     EXISTS (SELECT 1 FROM pg_stat_activity WHERE backend_xmin IS NOT NULL \
+             AND pid <> pg_backend_pid() AND datname = current_database() \
+             AND backend_type <> 'autovacuum worker') \
+     OR EXISTS (SELECT 1 FROM pg_prepared_xacts) \
+     OR EXISTS (SELECT 1 FROM pg_replication_slots WHERE xmin IS NOT NULL)";
 const LIST: &str = "SELECT number, person, session, labels, quality FROM templates ORDER BY number";
 const LIST_VECTORS: &str =
     "SELECT number, person, session, labels, quality, vector FROM templates ORDER BY number";
 const COUNTS: &str = "SELECT count(*), count(DISTINCT person) FROM templates";
+const OTHER_LABELS: &str = "SELECT person, session FROM templates \
+     WHERE jsonb_typeof(labels) <> 'object' OR EXISTS ( \
+         SELECT 1 FROM jsonb_each(CASE jsonb_typeof(labels) WHEN 'object' THEN labels ELSE '{}' END) \
+         WHERE jsonb_typeof(value) <> 'string') \
+     ORDER BY number LIMIT $1";
 const NEVER_GIVEN: &str = "SELECT person, session FROM templates \
      WHERE number < 1 OR number >= (SELECT next_number FROM settings) ORDER BY number LIMIT $1";
 

@@ -124,6 +124,19 @@ pub(super) async fn enter(session: &mut Session, address: &Address) -> Result<()
     if !search_only(&session.client, &address.schema, limit).await? {
         return Err(address.unsuitable(NO_GALLERY).into());
     }
+    // Names are looked for in pgvector's schema too: what is there is another gallery.
+    let (settings, templates) =
+        (format!("\"{}\".settings", address.schema), format!("\"{}\".templates", address.schema));
+    let there = "SELECT to_regclass($1) IS NOT NULL, to_regclass($2) IS NOT NULL";
+    let row = session.within(session.client.query_one(there, &[&settings, &templates])).await?;
+    match (row.try_get(0)?, row.try_get(1)?) {
+        (true, true) => {}
+        (false, false) => return Err(address.unsuitable(NO_GALLERY).into()),
+        _ => return Err(address.unsuitable(FOREIGN).into()),
+    }
+    // Nobody waits longer for a table that someone else holds.
+    let patience = format!("SET lock_timeout = {}", limit.as_millis());
+    session.within(session.client.batch_execute(&patience)).await?;
     let statement = session.within(session.client.prepare("SELECT $1::vector")).await?;
     session.vector_type = statement.params().first().cloned();
     Ok(())
@@ -132,16 +145,19 @@ pub(super) async fn enter(session: &mut Session, address: &Address) -> Result<()
 const NO_GALLERY: &str =
     "no gallery is there; create one, or correct its name or the database in the URL";
 
+const FOREIGN: &str = "holds tables named as a gallery's that are none; choose another name";
+const DAMAGED_SETTINGS: &str = "its settings are gone or damaged; restore them from a backup";
+
 pub(super) async fn read_config(
     session: &mut Session,
     address: &Address,
 ) -> Result<GalleryConfig, Failure> {
     let statement = "SELECT format, dim, model, threshold, far FROM settings";
-    let row = match session.within(session.client.query_one(statement, &[])).await {
-        Err(failure) if failure.has_code(&SqlState::UNDEFINED_TABLE) => {
-            return Err(address.unsuitable(NO_GALLERY).into());
+    let row = match session.within(session.client.query_opt(statement, &[])).await {
+        Err(failure) if failure.has_code(&SqlState::UNDEFINED_COLUMN) => {
+            return Err(address.unsuitable(FOREIGN).into());
         }
-        row => row?,
+        row => row?.ok_or_else(|| address.unsuitable(DAMAGED_SETTINGS))?,
     };
     let format: i32 = row.try_get(0)?;
     if format != FORMAT {
@@ -152,9 +168,9 @@ pub(super) async fn read_config(
     }
     let dim: i32 = row.try_get(1)?;
     let (similarity, far): (Option<f64>, Option<f64>) = (row.try_get(3)?, row.try_get(4)?);
-    Ok(GalleryConfig {
-        model: row.try_get(2)?,
-        dim: dim.unsigned_abs() as usize,
-        threshold: similarity.map(|similarity| Threshold { similarity, far }),
-    })
+    let threshold = similarity.map(|similarity| Threshold { similarity, far });
+    if threshold.is_some_and(|threshold| threshold.check().is_err()) {
+        return Err(address.unsuitable(DAMAGED_SETTINGS).into());
+    }
+    Ok(GalleryConfig { model: row.try_get(2)?, dim: dim.unsigned_abs() as usize, threshold })
 }

@@ -5,19 +5,19 @@ mod saliency;
 mod sheets;
 
 use super::embedding::embedded;
-use super::recognition::{captures_of, task_samples};
+use super::recognition::{captures_of, failure_to_acquire, task_samples};
 use super::train::{CONFIG_FILE, SPLIT_FILE, learning_device, sample_source};
 use super::{Baseline, Event, EventSink};
 use crate::capture::LABEL_COLUMNS;
 use crate::config::ConfigError;
-use crate::dataset::{CaptureRef, Collection, Modality, Part, Split};
+use crate::dataset::{CaptureRef, Collection, LegacySets, Modality, Part, Split};
 use crate::eval::{
     Bootstrap, EVALUATION_FORMAT, Enrolment, Evaluation, IdentityResult, LabelValues, Leakage,
     Measure, Merge, MethodResult, Protocol, Searches, best_threshold, flip_sum, identity_result,
     leakage_figure, task_result,
 };
 use crate::gpu::{DeviceRequest, GpuError};
-use crate::io::{Embeddings, IoError, write_json};
+use crate::io::{Embeddings, IoError, remove_file, write_json};
 use crate::model::ConfidenceInput;
 use crate::report::{EvaluationReport, PublishedStudy};
 use crate::train::{
@@ -25,7 +25,7 @@ use crate::train::{
     TrainedOn, class_of, load_best, read_train_config,
 };
 use burn::module::Module;
-use pairs::{judge_legacy, judge_named_pairs, judge_photo_pairs};
+use pairs::{PairSource, judge_legacy, judge_named_pairs, judge_photo_pairs};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -97,7 +97,7 @@ pub(super) fn embeddings_file(out: &Path, part: Part) -> PathBuf {
 }
 
 /// What carried the best matches: a sheet and a table.
-fn saliency_files(out: &Path, part: Part) -> [PathBuf; 2] {
+pub(super) fn saliency_files(out: &Path, part: Part) -> [PathBuf; 2] {
     [out.join(format!("saliency-{part}.png")), out.join(format!("saliency-{part}.csv"))]
 }
 
@@ -150,6 +150,15 @@ pub fn evaluate(
             pairs.filter(|(_, shown)| **shown).map(|(&modality, _)| modality).collect()
         }
         None => config.modalities.clone(),
+    };
+    // What is wrong with these is told before the network is asked.
+    let pairs = match &options.pairs {
+        Some(path) => Some((path, PairSource::read(path, &collection, &looked_at)?)),
+        None => None,
+    };
+    let legacy = match &options.legacy {
+        Some(folder) => Some((folder, LegacySets::read(folder)?)),
+        None => None,
     };
     let packs = options.packs.as_deref();
     let source = sample_source(&config, &looked_at, &collection, packs, &warn)?;
@@ -214,20 +223,20 @@ pub fn evaluate(
             leakage: Vec::new(),
         });
     }
-    let by_pairs = match &options.pairs {
+    let by_pairs = match &pairs {
         None => None,
-        Some(list) if list.extension().is_some_and(|extension| extension == "bin") => {
+        Some((path, PairSource::Photos(pairs))) => {
             let confidence = config.network.confidence != ConfidenceInput::None;
-            Some(judge_photo_pairs(list, &embedder, &looked_at, options.flip_sum, confidence)?)
+            Some(judge_photo_pairs(path, pairs, &embedder, options.flip_sum, confidence)?)
         }
-        Some(list) => {
+        Some((path, PairSource::Named(list))) => {
             let mirrored = if options.flip_sum { embed(&captures, true)? } else { Vec::new() };
             let vectors = summed_with_mirrored(&identity, &mirrored);
-            Some(judge_named_pairs(list, &collection, &captures, &vectors)?)
+            Some(judge_named_pairs(path, list, &captures, &vectors)?)
         }
     };
-    let by_legacy = match &options.legacy {
-        Some(folder) => Some(judge_legacy(folder, &judge, &identity)?),
+    let by_legacy = match &legacy {
+        Some((folder, sets)) => Some(judge_legacy(folder, sets, &judge, &identity)?),
         None => None,
     };
     // Shown less, it is another network as far as its embeddings go.
@@ -249,6 +258,7 @@ pub fn evaluate(
         templates_per_person: options.templates,
         rounds: protocol.rounds.len(),
         probes: protocol.probes(),
+        failure_to_acquire: failure_to_acquire(&collection, &split, *part),
         bootstrap: judge.bootstrap,
         results,
         pairs: by_pairs,
@@ -259,7 +269,7 @@ pub fn evaluate(
     let [json, sheet] = result_files(&options.out, *part);
     write_json(&json, &evaluation)?;
     let ranked = judge.ranked(&identity)?;
-    let matches = judge.match_sheet(&ranked, &source).write(&sheet)?;
+    let matches = judge.match_sheet(&ranked, &identity, &source)?.write(&sheet)?;
     let carried = if options.saliency > 0 {
         let [picture, table] = saliency_files(&options.out, *part);
         let drawn = judge.saliency_sheet(
@@ -272,6 +282,10 @@ pub fn evaluate(
         )?;
         Some(drawn.write(&picture)?)
     } else {
+        // Of an earlier evaluation, which this one replaces.
+        for stale in saliency_files(&options.out, *part) {
+            remove_file(&stale)?;
+        }
         None
     };
     let kept = Embeddings {

@@ -7,7 +7,7 @@ use crate::dataset::{
     Sample, View, contiguous_folds, photo_plane, whole_view_of,
 };
 use crate::eval::{LegacyResult, PairsResult, Roc, cosine, flip_sum, tenfold};
-use crate::io::{grey_of_bytes, sha256_hex};
+use crate::io::grey_of_bytes;
 use crate::train::{Embedder, stored_side};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -18,22 +18,54 @@ const BIN_FOLDS: usize = 10;
 /// Photographs decoded at a time.
 const PHOTO_BATCH: usize = 256;
 
-/// Verification by the names in `path`, all of which must be among `captures`.
+/// A list of pairs as it was read.
+pub(super) enum PairSource {
+    Named(PairList),
+    Photos(BinPairs),
+}
+
+impl PairSource {
+    /// Reads a table, LFW's `pairs.txt` or InsightFace's `.bin`, by the name's end. `shown` is what the
+    /// network looks at.
+    ///
+    /// # Errors
+    /// A list that is missing or damaged; photographs for a network that is shown other maps than `raw`.
+    pub fn read(
+        path: &Path,
+        collection: &Collection,
+        shown: &[Modality],
+    ) -> Result<Self, EvaluateError> {
+        let ends = |end: &str| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(end));
+        if ends("bin") {
+            let pairs = BinPairs::read(path)?;
+            if shown != [Modality::Raw] {
+                return Err(EvaluateError::Impossible(format!(
+                    "{}: holds photographs, and the network is shown {}; evaluate a run that was \
+                     trained on raw, or show only that with --modalities raw",
+                    path.display(),
+                    shown.iter().map(|m| m.name()).collect::<Vec<_>>().join(" + ")
+                )));
+            }
+            return Ok(Self::Photos(pairs));
+        }
+        if ends("txt") {
+            let all = collection.captures();
+            let sessions = all.map(|c| (c.row.id.as_str(), c.row.session.as_str())).collect();
+            return Ok(Self::Named(PairList::read_lfw(path, &sessions)?));
+        }
+        Ok(Self::Named(PairList::read(path)?))
+    }
+}
+
+/// Verification by the names of a list, all of which must be among `captures`.
 ///
 /// `vectors` are those of `captures`.
 pub(super) fn judge_named_pairs(
     path: &Path,
-    collection: &Collection,
+    list: &PairList,
     captures: &[CaptureRef<'_>],
     vectors: &[Vec<f32>],
 ) -> Result<PairsResult, EvaluateError> {
-    let list = if path.extension().is_some_and(|extension| extension == "txt") {
-        let all = collection.captures();
-        let sessions = all.map(|c| (c.row.id.as_str(), c.row.session.as_str())).collect();
-        PairList::read_lfw(path, &sessions)?
-    } else {
-        PairList::read(path)?
-    };
     let places = places_of(captures);
     let (mut scores, mut same, mut folds) = (Vec::new(), Vec::new(), Vec::new());
     for (fold, [a, b], is_same) in list.pairs() {
@@ -82,28 +114,18 @@ fn in_folds(
 }
 
 /// Verification by photographs of faces that are cropped already, through a network that is shown one
-/// lit image of a capture; each with its mirror image if `flip_sum`.
+/// lit image of a capture; each with its mirror image if `with_flip`.
 ///
 /// # Errors
-/// A file that is no `.bin`, an image that cannot be decoded, a network that is shown other maps.
+/// An image that cannot be decoded.
 pub(super) fn judge_photo_pairs(
     path: &Path,
+    pairs: &BinPairs,
     embedder: &Embedder<'_>,
-    shown: &[Modality],
     with_flip: bool,
     confidence: bool,
 ) -> Result<PairsResult, EvaluateError> {
     let impossible = |reason: String| EvaluateError::Impossible(reason);
-    if shown != [Modality::Raw] {
-        return Err(impossible(format!(
-            "{}: holds photographs, and the network is shown {}; evaluate a run that was trained on \
-             raw, or show only that with --modalities raw",
-            path.display(),
-            shown.iter().map(|m| m.name()).collect::<Vec<_>>().join(" + ")
-        )));
-    }
-    let pairs = BinPairs::read(path)?;
-    let hash = sha256_hex(&pairs.images.concat());
     let side = stored_side(embedder.input_side);
     let mut vectors: Vec<Vec<f32>> = Vec::with_capacity(pairs.images.len());
     for (number, batch) in pairs.images.chunks(PHOTO_BATCH).enumerate() {
@@ -137,20 +159,20 @@ pub(super) fn judge_photo_pairs(
     }
     let scores: Vec<f64> = vectors.chunks_exact(2).map(|pair| cosine(&pair[0], &pair[1])).collect();
     let folds = contiguous_folds(scores.len(), BIN_FOLDS);
-    in_folds(path, &scores, &pairs.same, &folds, hash, None)
+    in_folds(path, &scores, &pairs.same, &folds, pairs.sha256(), None)
 }
 
 /// The legacy protocol: every capture of its test table against every one of its gallery table, as far as
 /// they are among the evaluated.
 ///
 /// # Errors
-/// Missing or damaged tables; no genuine or no impostor pair among the captures.
+/// No genuine or no impostor pair among the captures.
 pub(super) fn judge_legacy(
     folder: &Path,
+    sets: &LegacySets,
     judge: &Judge<'_>,
     vectors: &[Vec<f32>],
 ) -> Result<LegacyResult, EvaluateError> {
-    let sets = LegacySets::read(folder)?;
     let places = places_of(judge.captures);
     let present = |captures: &[LegacyCapture]| -> Vec<usize> {
         let place = |c: &LegacyCapture| places.get(&(c.id.as_str(), c.session.as_str())).copied();
@@ -198,6 +220,6 @@ pub(super) fn judge_legacy(
         probes_with_mate: with_mate,
         top_1: share(top_1),
         top_5: share(top_5),
-        flaws: sets.flaws().iter().map(|flaw| flaw.message.clone()).collect(),
+        flaws: sets.flaws_of_figures(),
     })
 }

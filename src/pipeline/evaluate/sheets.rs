@@ -3,7 +3,7 @@
 use super::saliency::{Saliency, saliency};
 use super::{EvaluateError, Judge};
 use crate::dataset::{CaptureRef, Modality, SampleSource, whole_view};
-use crate::eval::{Undefined, round_scores};
+use crate::eval::{Undefined, answering_template, round_scores};
 use crate::io::{IoError, Picture, write_atomically};
 use crate::maps::{Plane, Size};
 use crate::report::{Caption, Cell, Frame, contact_sheet, view_picture};
@@ -23,7 +23,7 @@ pub(super) struct Ranked {
     rank: usize,
 }
 
-/// The first modality's name and the maps of a capture as the network would see all of it.
+/// A map of a capture as the network would see all of it.
 struct Shown {
     modality: Modality,
     picture: Picture,
@@ -55,11 +55,6 @@ impl Judge<'_> {
 
     fn capture(&self, at: usize) -> CaptureRef<'_> {
         self.captures[at]
-    }
-
-    /// The capture that stands for an enrolled person.
-    fn enrolled(&self, person: usize) -> usize {
-        self.protocol.rounds[0].enrolled[person][0]
     }
 
     fn maps(&self, source: &SampleSource, at: usize) -> Vec<Shown> {
@@ -100,8 +95,8 @@ impl Judge<'_> {
         source: &SampleSource,
         probe: usize,
         (person, similarity): (usize, f64),
+        at: usize,
     ) -> Cell {
-        let at = self.enrolled(person);
         let right = person == self.protocol.person[probe];
         let mut captions = self.name_lines(at).to_vec();
         captions.push(Caption { text: format!("{similarity:.3}"), quiet: false });
@@ -111,21 +106,25 @@ impl Judge<'_> {
     }
 
     /// Each probe with its best matches, in all modalities.
-    pub fn match_sheet(&self, ranked: &[Ranked], source: &SampleSource) -> Picture {
-        let rows: Vec<Vec<Cell>> = ranked
-            .iter()
-            .map(|Ranked { probe, ranking, rank }| {
-                let mut captions = self.name_lines(*probe).to_vec();
-                captions
-                    .push(Caption { text: format!("right one: rank {rank}"), quiet: *rank == 1 });
-                captions.extend(self.label_lines(*probe, None));
-                let pictures = self.pictures(source, *probe);
-                let mut cells = vec![Cell { pictures, frame: Frame::Neutral, captions }];
-                let best = ranking.iter().take(MATCHES);
-                cells.extend(best.map(|&found| self.match_cell(source, *probe, found)));
-                cells
-            })
-            .collect();
+    pub fn match_sheet(
+        &self,
+        ranked: &[Ranked],
+        vectors: &[Vec<f32>],
+        source: &SampleSource,
+    ) -> Result<Picture, EvaluateError> {
+        let mut rows: Vec<Vec<Cell>> = Vec::with_capacity(ranked.len());
+        for Ranked { probe, ranking, rank } in ranked {
+            let mut captions = self.name_lines(*probe).to_vec();
+            captions.push(Caption { text: format!("right one: rank {rank}"), quiet: *rank == 1 });
+            captions.extend(self.label_lines(*probe, None));
+            let pictures = self.pictures(source, *probe);
+            let mut cells = vec![Cell { pictures, frame: Frame::Neutral, captions }];
+            for &found in ranking.iter().take(MATCHES) {
+                let (at, _) = self.answering(found.0, *probe, vectors)?;
+                cells.push(self.match_cell(source, *probe, found, at));
+            }
+            rows.push(cells);
+        }
         let title = format!(
             "{} probes of {} people: mistakes first, then a selection",
             self.protocol.rounds[0].probes.len(),
@@ -134,7 +133,19 @@ impl Judge<'_> {
         let headings: Vec<String> = std::iter::once("probe".to_string())
             .chain((1..=MATCHES.min(self.protocol.people())).map(|rank| format!("match {rank}")))
             .collect();
-        contact_sheet(&title, &headings, &rows)
+        Ok(contact_sheet(&title, &headings, &rows))
+    }
+
+    /// The capture that answered for an enrolled person, and the vector that the probe was compared with.
+    fn answering(
+        &self,
+        person: usize,
+        probe: usize,
+        vectors: &[Vec<f32>],
+    ) -> Result<(usize, Vec<f32>), EvaluateError> {
+        let templates = &self.protocol.rounds[0].enrolled[person];
+        answering_template(templates, probe, vectors, self.merge)
+            .map_err(|reason| EvaluateError::Impossible(reason.to_string()))
     }
 
     /// What carried the best match of the first `count` of these probes: a sheet, and a table of how
@@ -153,13 +164,12 @@ impl Judge<'_> {
         let mut lines = Vec::new();
         for Ranked { probe, ranking, .. } in ranked.iter().take(count) {
             let found = ranking[0];
-            let template = self.enrolled(found.0);
+            let (template, vector) = self.answering(found.0, *probe, vectors)?;
             let view = whole_view(&source.sample(self.capture(*probe)), side);
             let embed = |views: &[_]| -> Result<Vec<Vec<f32>>, String> {
                 Ok(embedder.views(views)?.into_iter().map(|e| e.identity).collect())
             };
-            let maps = saliency(&view, side, &vectors[template], embed)
-                .map_err(EvaluateError::Impossible)?;
+            let maps = saliency(&view, side, &vector, embed).map_err(EvaluateError::Impossible)?;
             let strongest =
                 maps.iter().flat_map(|m| &m.plane.data).fold(0.0f32, |most, v| most.max(v.abs()));
             let shown = self.maps(source, *probe);
@@ -177,7 +187,7 @@ impl Judge<'_> {
                 captions: self.name_lines(*probe).to_vec(),
             };
             let heat = Cell { pictures: overlays, frame: Frame::Neutral, captions };
-            rows.push(vec![plain, heat, self.match_cell(source, *probe, found)]);
+            rows.push(vec![plain, heat, self.match_cell(source, *probe, found, template)]);
             for (shown, map) in shown.iter().zip(&maps) {
                 lines.push(SaliencyLine {
                     probe: self.capture(*probe).row.name(),
@@ -191,7 +201,7 @@ impl Judge<'_> {
         }
         write_table(table, &lines)?;
         let title = "What carried the best match: red for, blue against it; strongest colour: most of a row";
-        let headings = ["probe", "by how much the cosine falls where hidden", "best match"];
+        let headings = ["probe", "what carried it", "best match"];
         Ok(contact_sheet(title, &headings.map(String::from), &rows))
     }
 }

@@ -10,7 +10,7 @@ use super::plots::{
 };
 use super::table::Table;
 use super::{ComparisonReport, EvaluationReport};
-use crate::eval::{Evaluation, Figure, Merge, TaskResult};
+use crate::eval::{Evaluation, FailureToAcquire, Figure, Merge, TaskResult};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -91,6 +91,13 @@ fn headline(evaluation: &Evaluation) -> String {
             ""
         },
     );
+    if let Some(FailureToAcquire { captures, of }) = evaluation.failure_to_acquire {
+        let _ = write!(
+            html,
+            "<p>No face was found in {captures} of {of} captures (failure to acquire); they are in no \
+             figure.</p>"
+        );
+    }
     html
 }
 

@@ -144,6 +144,7 @@ fn evaluation(noise: f64) -> Evaluation {
             method("pixels (raw)", 3.0 * noise, false),
         ],
         legacy: None,
+        failure_to_acquire: None,
         pairs: Some(PairsResult {
             list_hash: "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae".into(),
             pairs: 600,

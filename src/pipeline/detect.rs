@@ -1,0 +1,100 @@
+//! `detect`: faces in any pictures.
+
+use super::train::learning_device;
+use super::{Event, EventSink};
+use crate::face::{Detection, Detector, DetectorOptions, Turn, WeightsError, weights_folder};
+use crate::gpu::{DeviceRequest, GpuError};
+use crate::io::{IoError, read_upright, write_json};
+use crate::report::drawn_faces;
+use burn::tensor::Device;
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+#[derive(Clone, Debug)]
+pub struct DetectOptions {
+    pub images: Vec<PathBuf>,
+    /// Folder for drawn pictures and `faces.json`.
+    pub out: PathBuf,
+    /// Side of the smallest face, pixels.
+    pub smallest_face: u32,
+    pub device: DeviceRequest,
+}
+
+/// The faces of one picture.
+#[derive(Clone, Debug, Serialize)]
+pub struct PictureFaces {
+    pub image: PathBuf,
+    /// The picture with its faces drawn in.
+    pub drawn: PathBuf,
+    /// Of the picture as it stands upright by its EXIF, pixels.
+    pub width: usize,
+    pub height: usize,
+    /// How the picture has to be turned further for its faces to be upright: none, right, half, left.
+    pub turn: Turn,
+    /// The largest first; positions in the picture as it stands upright by its EXIF, the centre of its
+    /// first pixel at (0, 0).
+    pub faces: Vec<Detection>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct DetectSummary {
+    pub pictures: Vec<PictureFaces>,
+    /// Pictures that could not be read, one line each.
+    pub problems: Vec<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DetectError {
+    #[error(transparent)]
+    Io(#[from] IoError),
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    #[error("{0}")]
+    Options(String),
+}
+
+/// Finds the faces of each picture and draws them; a picture that cannot be read does not stop the
+/// others.
+///
+/// # Errors
+/// Weights that are missing, options out of range, a folder that cannot be written to.
+pub fn detect(options: &DetectOptions, emit: EventSink<'_>) -> Result<DetectSummary, DetectError> {
+    let weights = weights_folder()?;
+    let device = match options.device {
+        DeviceRequest::Cpu => Device::flex(),
+        _ => learning_device(&options.device, emit)?.0,
+    };
+    let wanted = DetectorOptions { smallest_face: options.smallest_face, ..Default::default() };
+    let detector =
+        Detector::load(&weights, &device)?.with_options(wanted).map_err(DetectError::Options)?;
+    emit(Event::CapturesFound { total: options.images.len() });
+    let mut summary = DetectSummary::default();
+    let mut names = BTreeSet::new();
+    // One after the other: the detector itself is on all cores, and pictures may be large.
+    for image in &options.images {
+        match read_upright(image) {
+            Err(error) => summary.problems.push(error.to_string()),
+            Ok(picture) => {
+                let (turn, faces) = detector.detect_turned(&picture);
+                let stem = image.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                let mut name = format!("{stem}.faces.png");
+                let mut number = 2;
+                while !names.insert(name.clone()) {
+                    name = format!("{stem}-{number}.faces.png");
+                    number += 1;
+                }
+                let drawn = options.out.join(name);
+                drawn_faces(&picture, &faces).write(&drawn)?;
+                let (width, height) = (picture.size.width, picture.size.height);
+                let image = image.clone();
+                summary.pictures.push(PictureFaces { image, drawn, width, height, turn, faces });
+            }
+        }
+        emit(Event::CaptureFinished { name: image.display().to_string() });
+    }
+    write_json(&options.out.join("faces.json"), &summary.pictures)?;
+    Ok(summary)
+}

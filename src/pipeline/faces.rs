@@ -1,0 +1,266 @@
+//! The face of a capture: found, told from the background, turned to the front, aligned.
+//!
+//! Detection looks at the frames that were solved, all of them in one picture, so a hard shadow in one
+//! is no harm; where that shows no face, at the brightest of each pixel, then at the albedo. A crop so
+//! tight that the face fills it is looked at once more within a grey border.
+
+use super::PreprocessError;
+use crate::capture::Capture;
+use crate::face::{
+    Align, AlignOptions, ChosenFace, DetectionView, Detector, DetectorOptions, FaceBox, FaceMaps,
+    HeadPose, Landmarks, PixelPoint, Similarity, Warp, albedo_picture, frontalise, head_mask,
+    largest_central, weights_folder,
+};
+use crate::io::Picture;
+use crate::maps::{Albedo, Mask, Plane, Size};
+use crate::reconstruct::{
+    Compute, ReconstructError, ReconstructOptions, Reconstruction, reconstruct,
+};
+use crate::stereo::SurfaceMaps;
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+/// The subject's face is no smaller than this share of a picture's shorter side.
+const SMALLEST_SHARE: f64 = 0.1;
+/// The grey border about a tight crop, as a share of its longer side.
+const BORDER: f64 = 0.25;
+const BORDER_GREY: [u8; 3] = [127; 3];
+
+/// What is done with faces before maps are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct FaceOptions {
+    pub align: AlignOptions,
+    /// Turn the surface to the front first, by the depth at the landmarks.
+    pub frontalise: bool,
+    /// Tell the head from a lit background before integration.
+    pub head_mask: bool,
+}
+
+impl FaceOptions {
+    /// Whether anything is to be done.
+    pub fn look_for_faces(&self) -> bool {
+        self.align.align != Align::None || self.frontalise || self.head_mask
+    }
+}
+
+/// Which picture of the capture showed the face.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SeenIn {
+    /// The mean of all frames, each brought to the same brightness.
+    Mean,
+    /// The brightest of all frames at each pixel.
+    Brightest,
+    Albedo,
+}
+
+/// `face.json`: the face of a capture and what was done with it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FaceRecord {
+    pub seen_in: SeenIn,
+    /// Faces beside the one that was taken.
+    pub others: usize,
+    /// In the picture as it was taken, pixels; the centre of the first one is (0, 0).
+    #[serde(rename = "box")]
+    pub bounds: FaceBox,
+    pub score: f64,
+    pub landmarks: Landmarks,
+    /// Degrees by which the head was turned away before it was turned to the front: yaw to the
+    /// picture's right, pitch upward, roll clockwise.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub turned_from_deg: Option<[f64; 3]>,
+    /// From the picture (turned to the front, if it was) to the maps.
+    pub alignment: Similarity,
+    /// Root mean square distance of the landmarks from the template, pixels of the maps.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub residual_px: Option<f64>,
+}
+
+/// A capture's maps as it was taken, and its face.
+pub(super) struct Solved {
+    pub maps: Reconstruction,
+    found: Option<(SeenIn, ChosenFace)>,
+    warnings: Vec<String>,
+}
+
+/// A capture's maps with its face where it is wanted.
+pub(super) struct Faced {
+    pub maps: Reconstruction,
+    /// `None` where no face was found; the maps are then as without any of this.
+    pub face: Option<FaceRecord>,
+    /// What could not be done, one line each.
+    pub warnings: Vec<String>,
+}
+
+/// Finds faces and does what is asked with them.
+pub(super) struct FaceWork {
+    detector: Detector,
+    options: FaceOptions,
+}
+
+impl FaceWork {
+    /// With the weights of the user's cache.
+    ///
+    /// # Errors
+    /// Weights that are missing or damaged; options out of range.
+    pub fn new(options: FaceOptions) -> Result<Self, PreprocessError> {
+        options.align.check()?;
+        let detector = Detector::load(&weights_folder()?, &Device::flex())?;
+        Ok(Self { detector, options })
+    }
+
+    /// What the maps depend on beside the capture.
+    pub fn fingerprint(&self) -> String {
+        format!("{:?} {}", self.options, self.detector.weights_sha256())
+    }
+
+    /// Solves a capture and finds its face; its head from its background, if asked for.
+    pub fn solve(
+        &self,
+        capture: &Capture,
+        options: &ReconstructOptions,
+        compute: &Compute,
+    ) -> Result<Solved, ReconstructError> {
+        // A head is told from its background by what the background's surface is like.
+        let whole = self.options.head_mask && capture.mask.is_none();
+        let with_mask = |mask: Option<Mask>| {
+            reconstruct(&Capture { mask, ..capture.clone() }, options, compute)
+        };
+        if !whole {
+            let maps = reconstruct(capture, options, compute)?;
+            let found = self.find(&maps);
+            return Ok(Solved { maps, found, warnings: Vec::new() });
+        }
+        let maps = with_mask(Some(Plane::filled(capture.images.size, true)))?;
+        let found = self.find(&maps);
+        let mut warnings = Vec::new();
+        let surface =
+            SurfaceMaps { normals: maps.normals, albedo: maps.albedo, residual: maps.residual };
+        let mask = found.as_ref().and_then(|(_, chosen)| {
+            head_mask(&surface, &chosen.face.bounds)
+                .map_err(|reason| warnings.push(format!("head mask: {reason}")))
+                .ok()
+        });
+        Ok(Solved { maps: with_mask(mask)?, found, warnings })
+    }
+
+    /// Brings the face of a solved capture to where it is wanted.
+    pub fn place(&self, solved: Solved) -> Faced {
+        let Solved { mut maps, found, mut warnings } = solved;
+        let Some((seen_in, ChosenFace { mut face, others })) = found else {
+            return Faced { maps, face: None, warnings };
+        };
+        if others > 0 {
+            let more =
+                if others == 1 { "one more face".into() } else { format!("{others} more faces") };
+            warnings.push(format!("{more}: the largest near the middle was taken"));
+        }
+        let mut record = FaceRecord {
+            seen_in,
+            others,
+            bounds: face.bounds,
+            score: face.score,
+            landmarks: face.landmarks,
+            turned_from_deg: None,
+            alignment: Similarity::IDENTITY,
+            residual_px: None,
+        };
+        if self.options.frontalise {
+            match HeadPose::of(&face.landmarks, &maps.depth) {
+                Ok(pose) => {
+                    let turned = [pose.yaw_deg(), pose.pitch_deg(), pose.roll_deg()];
+                    record.turned_from_deg = Some(turned);
+                    face.landmarks = face
+                        .landmarks
+                        .map(|point| pose.apply_to_pixel(point, &maps.depth).unwrap_or(point));
+                    maps = with_maps(maps, |maps| frontalise(&maps, &pose));
+                }
+                Err(reason) => warnings.push(format!("frontal view: {reason}")),
+            }
+        }
+        match self.options.align.alignment(maps.mask.size, Some(&face)) {
+            Ok(alignment) => {
+                record.alignment = alignment.warp.similarity;
+                record.residual_px = alignment.residual_px;
+                Faced { maps: aligned(maps, &alignment.warp), face: Some(record), warnings }
+            }
+            // Landmarks that no face has are no face.
+            Err(reason) => {
+                warnings.push(format!("alignment: {reason}"));
+                Faced { maps, face: None, warnings }
+            }
+        }
+    }
+
+    fn find(&self, maps: &Reconstruction) -> Option<(SeenIn, ChosenFace)> {
+        let images = [&maps.images];
+        let albedo = || match &maps.albedo_rgb {
+            Some(rgb) => albedo_picture(&Albedo::Rgb(rgb.clone())),
+            None => albedo_picture(&Albedo::Grey(maps.albedo.clone())),
+        };
+        let looks: [(SeenIn, &dyn Fn() -> Option<Picture>); 3] = [
+            (SeenIn::Mean, &|| DetectionView::Mean.picture(&images)),
+            (SeenIn::Brightest, &|| DetectionView::Brightest.picture(&images)),
+            (SeenIn::Albedo, &albedo),
+        ];
+        looks.into_iter().find_map(|(seen_in, picture)| {
+            Some((seen_in, find_subject(&self.detector, &picture()?)?))
+        })
+    }
+}
+
+/// The largest face near the middle of a picture that shows one person, as it is or within a border.
+fn find_subject(detector: &Detector, picture: &Picture) -> Option<ChosenFace> {
+    let size = picture.size;
+    let shorter = size.height.min(size.width) as f64;
+    let smallest = (SMALLEST_SHARE * shorter) as u32;
+    let least = DetectorOptions::default().smallest_face;
+    let options = DetectorOptions { smallest_face: smallest.max(least), ..Default::default() };
+    if let Some(found) = largest_central(&detector.detect_with(picture, &options), size) {
+        return Some(found);
+    }
+    let border = (BORDER * size.height.max(size.width) as f64).round() as usize;
+    let around = Size::new(size.height + 2 * border, size.width + 2 * border);
+    let mut bordered = Picture::filled(around, BORDER_GREY);
+    bordered.paste(picture, border, border);
+    let mut found = largest_central(&detector.detect_with(&bordered, &options), around)?;
+    let shift = border as f64;
+    let bounds = &mut found.face.bounds;
+    for edge in [&mut bounds.left, &mut bounds.top, &mut bounds.right, &mut bounds.bottom] {
+        *edge -= shift;
+    }
+    let back = |point: PixelPoint| PixelPoint::new(point.column - shift, point.row - shift);
+    found.face.landmarks = found.face.landmarks.map(back);
+    Some(found)
+}
+
+fn with_maps(maps: Reconstruction, change: impl FnOnce(FaceMaps) -> FaceMaps) -> Reconstruction {
+    let changed = change(FaceMaps {
+        normals: maps.normals,
+        albedo: maps.albedo,
+        albedo_rgb: maps.albedo_rgb,
+        depth: maps.depth,
+        residual: maps.residual,
+        confidence: maps.confidence,
+        mask: maps.mask,
+    });
+    Reconstruction {
+        normals: changed.normals,
+        albedo: changed.albedo,
+        albedo_rgb: changed.albedo_rgb,
+        depth: changed.depth,
+        residual: changed.residual,
+        confidence: changed.confidence,
+        mask: changed.mask,
+        ..maps
+    }
+}
+
+/// Maps and images through one warp.
+fn aligned(maps: Reconstruction, warp: &Warp) -> Reconstruction {
+    if warp.is_identity() {
+        return maps;
+    }
+    let images = warp.images(&maps.images);
+    Reconstruction { images, ..with_maps(maps, |maps| maps.warped(warp)) }
+}
