@@ -11,7 +11,7 @@ use lumiface::face::{
     BurnNets, CpuNets, Detector, DetectorOptions, Features, Net, Scratch, Turn, WeightSet,
     WeightsError, import_weights,
 };
-use lumiface::face::{Detection, PixelPoint};
+use lumiface::face::{ChosenFace, Detection, PixelPoint, find_subject};
 use lumiface::io::{Picture, sha256_hex};
 use lumiface::maps::Size;
 use serde_json::{Value, json};
@@ -141,6 +141,46 @@ fn twenty_pictures_give_facenet_pytorchs_boxes_and_landmarks() {
         faces += theirs.len();
     }
     assert!(faces >= 50, "{faces} faces in all");
+}
+
+#[test]
+fn in_a_tight_crop_the_face_is_where_it_is_in_the_whole_picture() {
+    let Some((_, weights)) = imported() else { return };
+    let Some(people) = support::test_data("face_model/ict_facekit_light.safetensors") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let pictures = render(folder.path(), &people, "ideal", "360x480", 16, 31);
+    let detector = Detector::load(weights.path(), &Device::flex()).unwrap();
+    let (mut tried, mut offsets) = (0, Vec::new());
+    // The frames of a session in one picture, as captures are looked at.
+    for frames in pictures.chunks_exact(4) {
+        let mean = |p: usize| frames.iter().map(|f| u32::from(f.data[3 * p])).sum::<u32>() / 4;
+        let picture = &Picture::from_fn(frames[0].size, |p| [(2 * mean(p)).min(255) as u8; 3]);
+        let Some(ChosenFace { face: whole, .. }) = find_subject(&detector, picture) else {
+            continue;
+        };
+        tried += 1;
+        let eyes = whole.landmarks.left_eye.distance_to(whole.landmarks.right_eye);
+        // Little more than eyes, nose and mouth.
+        let middle = PixelPoint::mean(&whole.landmarks.points());
+        let (width, height) = ((2.4 * eyes) as usize, (2.8 * eyes) as usize);
+        let left = (middle.column - 1.2 * eyes).max(0.0) as usize;
+        let top = (middle.row - 1.4 * eyes).max(0.0) as usize;
+        let crop = Picture::from_fn(Size::new(height, width), |p| {
+            picture.get(top + p / width, (left + p % width).min(359))
+        });
+        let Some(found) = find_subject(&detector, &crop) else { continue };
+        let points = found.face.landmarks.points().into_iter().zip(whole.landmarks.points());
+        let shift = |p: PixelPoint| PixelPoint::new(p.column + left as f64, p.row + top as f64);
+        let off: f64 = points.map(|(a, b)| shift(a).distance_to(b) / eyes).sum::<f64>() / 5.0;
+        offsets.push(off);
+    }
+    let found = offsets.len();
+    assert!(tried >= 15 && 10 * found >= 9 * tried, "{found} of {tried} crops");
+    // Without the border they are off by about twice as much.
+    let mean = offsets.iter().sum::<f64>() / found as f64;
+    assert!(mean < 0.08, "{mean} of the distance between the eyes in the mean of {found}");
 }
 
 #[test]

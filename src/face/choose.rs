@@ -3,6 +3,7 @@
 //! Each frame of a capture is lit from one side, so that half of a face may lie in shade. All of
 //! them together show it as under soft light, which is what detectors have learned from.
 
+use super::detector::{Detector, DetectorOptions};
 use super::landmarks::{Detection, PixelPoint};
 use crate::io::{Picture, srgb_encoded};
 use crate::maps::{Albedo, ImageStack, Plane, Size};
@@ -24,9 +25,9 @@ pub enum DetectionView {
 /// Black and white of the picture: shares of its values that lie below.
 const BLACK: f64 = 0.01;
 const WHITE: f64 = 0.995;
-/// Black takes off at most this share of white, so that a picture without dark pixels keeps its
-/// look.
-const MOST_BLACK: f32 = 0.3;
+/// Black takes off at most this share of white: enough for light that lies under all frames and was
+/// not taken off; a picture without contrast is not stretched until its noise shows.
+const MOST_BLACK: f32 = 0.9;
 /// A frame's brightness is this quantile of its values: that of what the lamp reaches.
 const LIT: f64 = 0.95;
 
@@ -124,6 +125,50 @@ pub fn largest_central(faces: &[Detection], size: Size) -> Option<ChosenFace> {
     Some(ChosenFace { face: *best, others: valid.len() - 1 })
 }
 
+/// The subject's face is no smaller than this share of a picture's shorter side.
+const SMALLEST_SHARE: f64 = 0.1;
+/// The grey border about a tight crop, as a share of its longer side.
+const BORDER: f64 = 0.5;
+const BORDER_GREY: [u8; 3] = [127; 3];
+
+/// The largest face near the middle of a picture that shows one person.
+///
+/// In a crop so tight that the face fills it the detector sees none, or one that reaches out of the
+/// picture, its landmarks a fifth of the distance between the eyes off. It then looks within a grey border.
+pub fn find_subject(detector: &Detector, picture: &Picture) -> Option<ChosenFace> {
+    let size = picture.size;
+    let shorter = size.height.min(size.width) as f64;
+    let smallest = (SMALLEST_SHARE * shorter) as u32;
+    let least = DetectorOptions::default().smallest_face;
+    let options = DetectorOptions { smallest_face: smallest.max(least), ..Default::default() };
+    let plain = largest_central(&detector.detect_with(picture, &options), size);
+    if plain.is_some_and(|found| found.face.bounds.is_within(size)) {
+        return plain;
+    }
+    find_in_border(detector, picture, &options).or(plain)
+}
+
+fn find_in_border(
+    detector: &Detector,
+    picture: &Picture,
+    options: &DetectorOptions,
+) -> Option<ChosenFace> {
+    let size = picture.size;
+    let border = (BORDER * size.height.max(size.width) as f64).round() as usize;
+    let around = Size::new(size.height + 2 * border, size.width + 2 * border);
+    let mut bordered = Picture::filled(around, BORDER_GREY);
+    bordered.paste(picture, border, border);
+    let mut found = largest_central(&detector.detect_with(&bordered, options), around)?;
+    let shift = border as f64;
+    let bounds = &mut found.face.bounds;
+    for edge in [&mut bounds.left, &mut bounds.top, &mut bounds.right, &mut bounds.bottom] {
+        *edge -= shift;
+    }
+    let back = |point: PixelPoint| PixelPoint::new(point.column - shift, point.row - shift);
+    found.face.landmarks = found.face.landmarks.map(back);
+    Some(found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::landmarks::{FaceBox, Landmarks};
@@ -169,7 +214,7 @@ mod tests {
         assert!(grey.iter().all(|g| *g == grey[0] && *g > 200), "{grey:?}");
         let brightest = DetectionView::Brightest.picture(&[&frames()]).unwrap();
         let grey: Vec<u8> = (0..4).map(|c| brightest.get(0, c)[0]).collect();
-        // 60 60 120 180 with black 54 (30 % of white, 120 or 180).
+        // 60 60 120 180, black the darkest of them.
         assert!(grey[0] == grey[1] && grey[2] > grey[1] && grey[3] == 255, "{grey:?}");
     }
 

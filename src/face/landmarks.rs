@@ -119,6 +119,12 @@ impl FaceBox {
         edges.iter().all(|e| e.is_finite()) && self.left < self.right && self.top < self.bottom
     }
 
+    /// Whether no part of it lies beside a picture of this size.
+    pub fn is_within(&self, size: Size) -> bool {
+        let (right, bottom) = (size.width as f64 - 0.5, size.height as f64 - 0.5);
+        self.left >= -0.5 && self.top >= -0.5 && self.right <= right && self.bottom <= bottom
+    }
+
     /// Intersection over union, 0 to 1.
     pub fn iou(&self, other: &Self) -> f64 {
         let width = self.right.min(other.right) - self.left.max(other.left);
@@ -154,6 +160,22 @@ mod tests {
         assert_eq!((a.area(), a.centre()), (8.0, PixelPoint::new(2.0, 1.0)));
         assert!(a.is_valid() && !FaceBox { right: f64::NAN, ..a }.is_valid());
         assert!(!FaceBox { right: 0.0, ..a }.is_valid());
+    }
+
+    #[test]
+    fn a_box_is_within_a_picture_up_to_the_outer_edges_of_its_pixels() {
+        let whole = FaceBox { left: -0.5, top: -0.5, right: 3.5, bottom: 1.5 };
+        let size = Size::new(2, 4);
+        assert!(whole.is_within(size) && !whole.is_within(Size::new(4, 2)));
+        for beyond in [
+            FaceBox { left: -0.6, ..whole },
+            FaceBox { top: -0.6, ..whole },
+            FaceBox { right: 3.6, ..whole },
+            FaceBox { bottom: 1.6, ..whole },
+            FaceBox { left: f64::NAN, ..whole },
+        ] {
+            assert!(!beyond.is_within(size), "{beyond:?}");
+        }
     }
 
     #[test]

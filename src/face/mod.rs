@@ -20,7 +20,7 @@ mod warp;
 mod warped_rig;
 
 pub use align::{Align, AlignError, AlignOptions, Alignment, FaceMaps, SIDES};
-pub use choose::{ChosenFace, DetectionView, albedo_picture, largest_central};
+pub use choose::{ChosenFace, DetectionView, albedo_picture, find_subject, largest_central};
 pub use detector::{
     BurnNets, CpuNets, Detector, DetectorOptions, Features, Net, ONet, PNet, RNet, Scratch, Turn,
     WeightSet, WeightsError, WeightsRecord, import_weights, weights_folder,

@@ -2,29 +2,23 @@
 //!
 //! Detection looks at the frames that were solved, all of them in one picture, so a hard shadow in one
 //! is no harm; where that shows no face, at the brightest of each pixel, then at the albedo. A crop so
-//! tight that the face fills it is looked at once more within a grey border.
+//! tight that the face fills it is looked at once more within a grey border ([`find_subject`]).
 
 use super::PreprocessError;
 use crate::capture::Capture;
 use crate::face::{
-    Align, AlignOptions, ChosenFace, DetectionView, Detector, DetectorOptions, FaceBox, FaceMaps,
-    HeadPose, Landmarks, PixelPoint, Similarity, Warp, albedo_picture, frontalise, head_mask,
-    largest_central, weights_folder,
+    Align, AlignOptions, ChosenFace, DetectionView, Detector, FaceBox, FaceMaps, HeadPose,
+    Landmarks, Similarity, Warp, albedo_picture, find_subject, frontalise, head_mask,
+    weights_folder,
 };
 use crate::io::Picture;
-use crate::maps::{Albedo, Mask, Plane, Size};
+use crate::maps::{Albedo, Mask, Plane};
 use crate::reconstruct::{
     Compute, ReconstructError, ReconstructOptions, Reconstruction, reconstruct,
 };
 use crate::stereo::SurfaceMaps;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
-
-/// The subject's face is no smaller than this share of a picture's shorter side.
-const SMALLEST_SHARE: f64 = 0.1;
-/// The grey border about a tight crop, as a share of its longer side.
-const BORDER: f64 = 0.25;
-const BORDER_GREY: [u8; 3] = [127; 3];
 
 /// What is done with faces before maps are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -207,31 +201,6 @@ impl FaceWork {
             Some((seen_in, find_subject(&self.detector, &picture()?)?))
         })
     }
-}
-
-/// The largest face near the middle of a picture that shows one person, as it is or within a border.
-fn find_subject(detector: &Detector, picture: &Picture) -> Option<ChosenFace> {
-    let size = picture.size;
-    let shorter = size.height.min(size.width) as f64;
-    let smallest = (SMALLEST_SHARE * shorter) as u32;
-    let least = DetectorOptions::default().smallest_face;
-    let options = DetectorOptions { smallest_face: smallest.max(least), ..Default::default() };
-    if let Some(found) = largest_central(&detector.detect_with(picture, &options), size) {
-        return Some(found);
-    }
-    let border = (BORDER * size.height.max(size.width) as f64).round() as usize;
-    let around = Size::new(size.height + 2 * border, size.width + 2 * border);
-    let mut bordered = Picture::filled(around, BORDER_GREY);
-    bordered.paste(picture, border, border);
-    let mut found = largest_central(&detector.detect_with(&bordered, &options), around)?;
-    let shift = border as f64;
-    let bounds = &mut found.face.bounds;
-    for edge in [&mut bounds.left, &mut bounds.top, &mut bounds.right, &mut bounds.bottom] {
-        *edge -= shift;
-    }
-    let back = |point: PixelPoint| PixelPoint::new(point.column - shift, point.row - shift);
-    found.face.landmarks = found.face.landmarks.map(back);
-    Some(found)
 }
 
 fn with_maps(maps: Reconstruction, change: impl FnOnce(FaceMaps) -> FaceMaps) -> Reconstruction {
