@@ -165,17 +165,19 @@ fn pictures_of_every_kind_are_looked_at_and_none_panics() {
     let bytes = std::fs::read(at("plain.png")).unwrap();
     std::fs::write(at("cut.png"), &bytes[..bytes.len() / 2]).unwrap();
     std::fs::write(at("text.png"), b"no picture").unwrap();
+    let jpeg = std::fs::read(at("exif8.jpg")).unwrap();
+    std::fs::write(at("cut.jpg"), &jpeg[..jpeg.len() / 2]).unwrap();
     std::fs::create_dir(at("other")).unwrap();
     face.write(&at("other/plain.png")).unwrap();
 
     let output = workshop.run(
         "detect /plain.png /grey.png /alpha.png /sixteen.png /grey16.tiff /right.png /half.png \
-         /left.png /exif8.jpg /exif3.jpg /exif6.jpg /one.png /wide.png /cut.png /text.png /nowhere.png \
+         /left.png /exif8.jpg /exif3.jpg /exif6.jpg /one.png /wide.png /cut.png /cut.jpg /text.png /nowhere.png \
          /other/plain.png --out /faces --smallest-face 40",
     );
     let said = format!("{}{}", stdout(&output), stderr(&output));
     assert_eq!(output.status.code(), Some(3), "{said}");
-    for name in ["cut.png", "text.png", "nowhere.png"] {
+    for name in ["cut.png", "cut.jpg", "text.png", "nowhere.png"] {
         assert!(said.lines().any(|line| line.contains(name)), "{name}: {said}");
     }
     assert!(!said.contains("panicked"), "{said}");
@@ -228,6 +230,19 @@ fn pictures_of_every_kind_are_looked_at_and_none_panics() {
     let edge = (plain.top.round() as usize, plain.centre().column.round() as usize);
     assert_eq!(picture.get(edge.0, edge.1), [60, 220, 90]);
     workshop.refused("detect /plain.png --out /x --smallest-face 5", 1, "smallest_face");
+    // Neither an input nor a stranger's picture is drawn over.
+    std::fs::create_dir(at("own")).unwrap();
+    for name in ["own/x.png", "own/x.faces.png", "own/y.png"] {
+        face.write(&at(name)).unwrap();
+    }
+    let before = std::fs::read(at("own/x.faces.png")).unwrap();
+    for _ in 0..2 {
+        workshop.done("detect /own/x.png /own/x.faces.png /own/y.png --out /own");
+        assert_eq!(std::fs::read(at("own/x.faces.png")).unwrap(), before);
+        assert_eq!(std::fs::read_dir(at("own")).unwrap().count(), 7);
+    }
+    std::fs::write(at("own/faces.json"), "{}").unwrap();
+    workshop.refused("detect /own/y.png --out /own", 1, "is no list of faces");
 }
 
 /// The five landmarks of a session's truth, in its picture.
@@ -314,6 +329,16 @@ fn captures_come_aligned_and_what_shows_no_face_is_left_out() {
     workshop.refused(&format!("{command} --margin 3"), 1, "margin");
     workshop.refused(&command.replace("112", "5"), 1, "side of 5 pixels");
 
+    // Maps that moved take their lit images with them.
+    workshop.done(command);
+    std::fs::rename(workshop.path("aligned"), workshop.path("moved")).unwrap();
+    let moved = Manifest::read(&workshop.path("moved")).unwrap();
+    let lit = &moved.rows.iter().find(|row| row.face == Some(true)).unwrap().images[0];
+    assert!(lit.starts_with(workshop.path("moved")) && lit.exists(), "{lit:?}");
+    std::fs::rename(workshop.path("moved"), workshop.path("aligned")).unwrap();
+    // The truth is of the picture as it was taken.
+    workshop.refused("accuracy /aligned --truth /captures", 3, "are aligned or turned");
+
     // The wall is in no split, and counted as not acquired.
     workshop.done(command);
     let said = workshop.done("dataset split /aligned --gallery 2 --out /split.csv");
@@ -332,4 +357,27 @@ fn captures_come_aligned_and_what_shows_no_face_is_left_out() {
     let json = &said[said.find('{').unwrap()..=said.rfind('}').unwrap()];
     let evaluation: serde_json::Value = serde_json::from_str(json).unwrap();
     assert_eq!(evaluation["failure_to_acquire"], serde_json::json!({"captures": 1, "of": 6}));
+    // The network knows faces where they were in training alone; captures are aligned on the way.
+    workshop.refused(
+        "evaluate /run --data /plain --device cpu",
+        1,
+        "--align similarity --align-side 112",
+    );
+    workshop.refused(
+        "embed /run --data /plain --device cpu --out /e",
+        1,
+        "was trained on maps made with",
+    );
+    workshop.done("gallery create /people --run /run");
+    workshop.done("gallery enrol /people --run /run --data /aligned --device cpu");
+    let said = workshop.done(
+        "gallery search /people --run /run --captures /captures --layout photoface --device cpu --top 1 \
+         --json",
+    );
+    let json = &said[said.find('[').unwrap()..=said.rfind(']').unwrap()];
+    let answers: Vec<serde_json::Value> = serde_json::from_str(json).unwrap();
+    assert_eq!(answers.len(), 11);
+    for answer in answers {
+        assert_eq!(answer["matches"][0]["session"], answer["probe"]["session"], "{answer}");
+    }
 }

@@ -378,7 +378,7 @@ pub(super) fn run_study(arguments: StudyArguments) -> anyhow::Result<u8> {
 
 #[derive(Subcommand)]
 pub(super) enum WeightsCommand {
-    /// Make a run folder of a PyTorch checkpoint, or fetch the face detector's weights
+    /// Make a run folder of a PyTorch checkpoint, or take over the face detector's weights
     ///
     /// `import mtcnn DIR|WHEEL` takes pnet.pt, rnet.pt and onet.pt from a folder or from the wheel of
     /// facenet-pytorch (`pip download --no-deps facenet-pytorch`), checks them and keeps them in the
@@ -430,7 +430,7 @@ pub(super) fn run_weights(command: WeightsCommand) -> anyhow::Result<u8> {
         }
         WeightsCommand::Import { file, modality, input_side, shared_emotion, out, .. } => {
             let (Some(modality), Some(out)) = (modality, out) else {
-                wrong_usage("give --modality and --out");
+                wrong_usage("give --modality and --out; for the detector, where its weights are");
             };
             let options = ImportOptions {
                 file,

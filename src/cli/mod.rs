@@ -205,7 +205,7 @@ struct PreprocessArguments {
     relit: u8,
     /// Find the face and bring it to one place: none, crop (its box) or similarity (eyes, nose and mouth
     /// onto a template; images, normals, depth and all else go with it). Needs the detector's weights,
-    /// see `lumiface weights import`
+    /// see `lumiface weights import`; it looks on the CPU
     #[arg(long, default_value = "none")]
     align: Align,
     /// Side of the aligned pictures in pixels, 16 to 4096
@@ -214,7 +214,8 @@ struct PreprocessArguments {
     /// What is left around the aligned face on each side, as a share of the tight crop, 0 to 2
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     margin: f64,
-    /// Turn the head to the front by its depth before it is aligned; what was hidden is a hole
+    /// Turn the head to the front by its depth before it is aligned, in yaw and roll; what was hidden is
+    /// a hole
     #[arg(long)]
     frontalise: bool,
     /// Tell the head from a lit background by albedo, residual and normals: solves twice

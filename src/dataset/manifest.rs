@@ -50,7 +50,8 @@ pub struct ManifestRow {
     /// [`super::Collection`].
     #[serde(default)]
     pub face: Option<bool>,
-    /// The lit images, as they were given to `preprocess` or as it aligned them.
+    /// The lit images, as they were given to `preprocess`; those that it aligned lie with the maps, and
+    /// the manifest has them relative to itself.
     pub images: Vec<PathBuf>,
     pub warnings: Vec<String>,
 }
@@ -71,6 +72,12 @@ pub mod files {
     pub const QUALITY: &str = "quality.json";
     /// Only where a face was looked for and found.
     pub const FACE: &str = "face.json";
+    /// Whether it is the name of an aligned lit image.
+    pub fn is_lit(name: &str) -> bool {
+        let number = name.strip_prefix("lit_").and_then(|rest| rest.strip_suffix(".png"));
+        number.is_some_and(|digits| digits.len() >= 2 && digits.bytes().all(|b| b.is_ascii_digit()))
+    }
+
     /// An aligned lit image.
     pub fn lit(index: usize) -> String {
         format!("lit_{index:02}.png")
@@ -236,7 +243,7 @@ impl Manifest {
                 condition_number: number(condition)?,
                 training_only: yes(training_only)?,
                 face: face.map(yes).transpose()?,
-                images: list(images)?.into_iter().map(PathBuf::from).collect(),
+                images: list(images)?.into_iter().map(|image| root.join(image)).collect(),
                 warnings: list(warnings)?,
             });
         }
@@ -275,7 +282,7 @@ mod tests {
             condition_number: 2.5,
             training_only: session == "b",
             face: (session == "b").then_some(false),
-            images: vec!["a, b/im0.png".into(), "im1.png".into()],
+            images: vec!["/a, b/im0.png".into(), "/im1.png".into()],
             warnings: vec!["said \"no\"".into(), "two".into()],
         }
     }

@@ -147,10 +147,12 @@ pub(super) fn load_map(
         }
         SampleMap::Raw => {
             let Some((mask, images)) = sources.split_last().filter(|(_, i)| !i.is_empty()) else {
-                return Err(IoError::unsuitable(
-                    &manifest.path(row, files::MASK),
-                    "the manifest lists no lit image of this capture; run `lumiface preprocess` again",
-                ));
+                let reason = if row.face == Some(true) {
+                    "a head that was turned to the front has no lit image; leave --frontalise out"
+                } else {
+                    "the manifest lists no lit image of this capture; run `lumiface preprocess` again"
+                };
+                return Err(IoError::unsuitable(&manifest.root.join(&row.folder), reason));
             };
             // What lies behind the face must not tell who it is, as it cannot in the maps.
             let mask = read_mask(mask)?;

@@ -160,10 +160,7 @@ fn find_in_border(
     bordered.paste(picture, border, border);
     let mut found = largest_central(&detector.detect_with(&bordered, options), around)?;
     let shift = border as f64;
-    let bounds = &mut found.face.bounds;
-    for edge in [&mut bounds.left, &mut bounds.top, &mut bounds.right, &mut bounds.bottom] {
-        *edge -= shift;
-    }
+    found.face.bounds = found.face.bounds.moved_by(-shift, -shift);
     let back = |point: PixelPoint| PixelPoint::new(point.column - shift, point.row - shift);
     found.face.landmarks = found.face.landmarks.map(back);
     Some(found)

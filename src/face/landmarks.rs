@@ -125,6 +125,16 @@ impl FaceBox {
         self.left >= -0.5 && self.top >= -0.5 && self.right <= right && self.bottom <= bottom
     }
 
+    /// The box so many pixels further to the right and down.
+    pub fn moved_by(&self, columns: f64, rows: f64) -> Self {
+        Self {
+            left: self.left + columns,
+            top: self.top + rows,
+            right: self.right + columns,
+            bottom: self.bottom + rows,
+        }
+    }
+
     /// Intersection over union, 0 to 1.
     pub fn iou(&self, other: &Self) -> f64 {
         let width = self.right.min(other.right) - self.left.max(other.left);

@@ -87,6 +87,15 @@ impl HeadPose {
         (-right.y).atan2(right.x).to_degrees()
     }
 
+    /// The same turn but for the pitch, of which depth from few lights knows least.
+    pub fn without_pitch(&self) -> Self {
+        let x = self.to_frontal.inverse() * Vector3::x();
+        // Level, and perpendicular to x. A face that looks along the picture has no yaw that is known.
+        let Some(z) = x.cross(&Vector3::y()).try_normalize(1e-6) else { return *self };
+        let axes = Matrix3::from_columns(&[x, z.cross(&x), z]);
+        Self { to_frontal: Rotation3::from_matrix_unchecked(axes.transpose()), ..*self }
+    }
+
     /// Where a position goes.
     pub fn apply(&self, position: Vector3<f64>) -> Vector3<f64> {
         self.pivot + self.to_frontal * (position - self.pivot)
@@ -123,6 +132,23 @@ fn depth_about(depth: &DepthMap, point: PixelPoint, radius: f64) -> Option<f64> 
 mod tests {
     use super::*;
     use crate::maps::{Plane, Size};
+
+    #[test]
+    fn without_its_pitch_a_turn_keeps_yaw_and_roll() {
+        for (yaw, pitch, roll) in [(0.0, 14.0, 0.0), (25.0, -9.0, 0.0), (-30.0, 12.0, 8.0)] {
+            let [yaw, pitch, roll] = [yaw, pitch, roll].map(f64::to_radians);
+            let head = Rotation3::from_axis_angle(&Vector3::y_axis(), yaw)
+                * Rotation3::from_axis_angle(&Vector3::x_axis(), -pitch)
+                * Rotation3::from_axis_angle(&Vector3::z_axis(), -roll);
+            let pose = HeadPose { to_frontal: head.inverse(), pivot: Vector3::zeros() };
+            let level = pose.without_pitch();
+            assert!(level.pitch_deg().abs() < 1e-9);
+            assert!((level.roll_deg() - pose.roll_deg()).abs() < 1e-9);
+            // What is left to turn of the head is in the plane of its own symmetry: x stays x.
+            let left = level.to_frontal * head * Vector3::x();
+            assert!((left - Vector3::x()).norm() < 1e-9);
+        }
+    }
 
     #[test]
     fn a_plane_face_turned_by_known_angles_is_found() {

@@ -34,11 +34,22 @@ pub(super) fn decode(path: &Path) -> Result<DynamicImage, IoError> {
     decode_bytes(path, &bytes, format_of(path, &bytes)?)
 }
 
+/// A JPEG that was cut: its decoder fills up what is missing. Behind the start of the last scan there
+/// has to be an end of the image; neither marker can stand in a scan.
+fn check_whole(path: &Path, bytes: &[u8], format: ImageFormat) -> Result<(), IoError> {
+    let last = |marker: u8| bytes.windows(2).rposition(|pair| pair == [0xff, marker]);
+    if format == ImageFormat::Jpeg && last(0xd9) < last(0xda) {
+        return Err(IoError::undecodable(path, "its end is missing; fetch it again"));
+    }
+    Ok(())
+}
+
 pub(super) fn decode_bytes(
     path: &Path,
     bytes: &[u8],
     format: ImageFormat,
 ) -> Result<DynamicImage, IoError> {
+    check_whole(path, bytes, format)?;
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits());
     without_panic(path, || reader.decode().map_err(|e| decoding_error(path, e)))
@@ -47,7 +58,9 @@ pub(super) fn decode_bytes(
 /// As [`decode`], turned as the file's EXIF says. What is no orientation there is none.
 pub(super) fn decode_upright(path: &Path) -> Result<DynamicImage, IoError> {
     let bytes = read_bytes(path)?;
-    let mut reader = ImageReader::with_format(Cursor::new(&bytes), format_of(path, &bytes)?);
+    let format = format_of(path, &bytes)?;
+    check_whole(path, &bytes, format)?;
+    let mut reader = ImageReader::with_format(Cursor::new(&bytes), format);
     reader.limits(limits());
     without_panic(path, || {
         let fail = |e| decoding_error(path, e);

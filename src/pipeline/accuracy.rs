@@ -1,9 +1,10 @@
 //! `accuracy`: maps beside the truth of a synthetic set, by region.
 
-use super::StageError;
+use super::{FaceRecord, StageError};
 use crate::dataset::{Manifest, ManifestRow, files};
 use crate::eval::{JudgedMaps, Region, RegionError, map_accuracy, mean_accuracy};
-use crate::io::{IoError, read_mask, read_normals, read_picture, read_plane};
+use crate::face::Similarity;
+use crate::io::{IoError, read_mask, read_normals, read_picture, read_plane, read_text};
 use crate::maps::{Mask, Plane};
 use crate::synth::TRUTH_FOLDER;
 use crate::synth::surface::Part;
@@ -60,6 +61,17 @@ fn judge(
     row: &ManifestRow,
     captures: &Path,
 ) -> Result<Vec<Option<RegionError>>, IoError> {
+    let face = manifest.path(row, files::FACE);
+    if face.exists() {
+        let record: FaceRecord =
+            serde_json::from_str(&read_text(&face)?).map_err(|e| IoError::unsuitable(&face, e))?;
+        if record.alignment != Similarity::IDENTITY || record.turned_from_deg.is_some() {
+            let reason = "its maps are aligned or turned, and the truth is of the picture as it was \
+                          taken; judge maps that were made without --align and --frontalise";
+            return Err(IoError::unsuitable(&face, reason));
+        }
+    }
+
     let truth = captures.join(&row.id).join(&row.session).join(TRUTH_FOLDER);
     if !truth.is_dir() {
         return Err(IoError::unsuitable(

@@ -4,12 +4,12 @@ use super::train::learning_device;
 use super::{Event, EventSink};
 use crate::face::{Detection, Detector, DetectorOptions, Turn, WeightsError, weights_folder};
 use crate::gpu::{DeviceRequest, GpuError};
-use crate::io::{IoError, read_upright, write_json};
+use crate::io::{IoError, read_text, read_upright, write_json};
 use crate::report::drawn_faces;
 use burn::tensor::Device;
 use serde::Serialize;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Clone, Debug)]
 pub struct DetectOptions {
@@ -24,8 +24,10 @@ pub struct DetectOptions {
 /// The faces of one picture.
 #[derive(Clone, Debug, Serialize)]
 pub struct PictureFaces {
+    #[serde(serialize_with = "as_text")]
     pub image: PathBuf,
     /// The picture with its faces drawn in.
+    #[serde(serialize_with = "as_text")]
     pub drawn: PathBuf,
     /// Of the picture as it stands upright by its EXIF, pixels.
     pub width: usize,
@@ -56,6 +58,28 @@ pub enum DetectError {
     Options(String),
 }
 
+/// A path that is no Unicode is told as far as it can be.
+fn as_text<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
+}
+
+/// What an earlier run drew there.
+///
+/// # Errors
+/// A `faces.json` of somebody else's.
+fn drawn_before(json: &Path) -> Result<BTreeSet<PathBuf>, IoError> {
+    if !json.exists() {
+        return Ok(BTreeSet::new());
+    }
+    #[derive(serde::Deserialize)]
+    struct Drawn {
+        drawn: PathBuf,
+    }
+    let earlier: Vec<Drawn> = serde_json::from_str(&read_text(json)?)
+        .map_err(|_| IoError::unsuitable(json, "is no list of faces; choose another --out"))?;
+    Ok(earlier.into_iter().map(|picture| picture.drawn).collect())
+}
+
 /// Finds the faces of each picture and draws them; a picture that cannot be read does not stop the
 /// others.
 ///
@@ -70,6 +94,8 @@ pub fn detect(options: &DetectOptions, emit: EventSink<'_>) -> Result<DetectSumm
     let wanted = DetectorOptions { smallest_face: options.smallest_face, ..Default::default() };
     let detector =
         Detector::load(&weights, &device)?.with_options(wanted).map_err(DetectError::Options)?;
+    let json = options.out.join("faces.json");
+    let ours = drawn_before(&json)?;
     emit(Event::CapturesFound { total: options.images.len() });
     let mut summary = DetectSummary::default();
     let mut names = BTreeSet::new();
@@ -80,13 +106,13 @@ pub fn detect(options: &DetectOptions, emit: EventSink<'_>) -> Result<DetectSumm
             Ok(picture) => {
                 let (turn, faces) = detector.detect_turned(&picture);
                 let stem = image.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-                let mut name = format!("{stem}.faces.png");
+                // Neither over a picture of this run nor over one that we did not draw.
+                let mut drawn = options.out.join(format!("{stem}.faces.png"));
                 let mut number = 2;
-                while !names.insert(name.clone()) {
-                    name = format!("{stem}-{number}.faces.png");
+                while !names.insert(drawn.clone()) || (drawn.exists() && !ours.contains(&drawn)) {
+                    drawn = options.out.join(format!("{stem}-{number}.faces.png"));
                     number += 1;
                 }
-                let drawn = options.out.join(name);
                 drawn_faces(&picture, &faces).write(&drawn)?;
                 let (width, height) = (picture.size.width, picture.size.height);
                 let image = image.clone();
@@ -95,6 +121,6 @@ pub fn detect(options: &DetectOptions, emit: EventSink<'_>) -> Result<DetectSumm
         }
         emit(Event::CaptureFinished { name: image.display().to_string() });
     }
-    write_json(&options.out.join("faces.json"), &summary.pictures)?;
+    write_json(&json, &summary.pictures)?;
     Ok(summary)
 }

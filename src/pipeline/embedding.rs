@@ -1,6 +1,7 @@
 //! `embed`: captures, maps or a file → embeddings of one network.
 
 use super::evaluate::EvaluateError;
+use super::preprocess::MapSettings;
 use super::train::{CONFIG_FILE, SPLIT_FILE, learning_device, sample_source};
 use super::{Event, EventSink, PreprocessError, PreprocessOptions, preprocess};
 use crate::capture::Layout;
@@ -62,6 +63,8 @@ pub fn embeddings_of(
             let made = preprocess(
                 &PreprocessOptions {
                     layout: *layout,
+                    // As the network was trained to see them.
+                    faces: MapSettings::of_run(run)?.faces,
                     ..PreprocessOptions::of_photoface(root.clone(), &maps, device)
                 },
                 emit,
@@ -87,6 +90,7 @@ fn of_maps(
     let of_run = |error: EvaluateError| EmbeddingError::Evaluate(error);
     let config = read_train_config(&run.join(CONFIG_FILE)).map_err(|e| of_run(e.into()))?;
     let split = Split::read(&run.join(SPLIT_FILE))?;
+    MapSettings::check(run, data)?;
     let collection = Collection::read(data)?;
     let wanted = |c: &CaptureRef<'_>| {
         let own = split.part_of(&c.row.id, &c.row.session).unwrap_or(Part::Gallery);
@@ -103,6 +107,10 @@ fn of_maps(
         )));
     }
     let warn = |text: String| emit(Event::Train(TrainEvent::Warning { text }));
+    let missed: Vec<String> = collection.without_face().map(|c| c.row.name()).collect();
+    if let Some(first) = missed.first() {
+        warn(format!("{} captures show no face and are left out: {first} and so on", missed.len()));
+    }
     let source = sample_source(&config, &config.modalities, &collection, packs, &warn)?;
     let (device, _) = learning_device(device, emit).map_err(|e| of_run(e.into()))?;
     let trained_on = TrainedOn::new(&config, &split);

@@ -8,7 +8,7 @@ use super::PreprocessError;
 use crate::capture::Capture;
 use crate::face::{
     Align, AlignOptions, ChosenFace, DetectionView, Detector, FaceBox, FaceMaps, HeadPose,
-    Landmarks, Similarity, Warp, albedo_picture, find_subject, frontalise, head_mask,
+    Landmarks, PixelPoint, Similarity, Warp, albedo_picture, find_subject, frontalise, head_mask,
     weights_folder,
 };
 use crate::io::Picture;
@@ -20,11 +20,14 @@ use crate::stereo::SurfaceMaps;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
+/// Raised whenever the same capture gives another face or other maps of it.
+const FACE_VERSION: u32 = 1;
+
 /// What is done with faces before maps are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FaceOptions {
     pub align: AlignOptions,
-    /// Turn the surface to the front first, by the depth at the landmarks.
+    /// Turn the surface to the front first, by the depth at the landmarks: yaw and roll.
     pub frontalise: bool,
     /// Tell the head from a lit background before integration.
     pub head_mask: bool,
@@ -34,6 +37,20 @@ impl FaceOptions {
     /// Whether anything is to be done.
     pub fn look_for_faces(&self) -> bool {
         self.align.align != Align::None || self.frontalise || self.head_mask
+    }
+
+    /// As they are given on the command line.
+    pub fn arguments(&self) -> String {
+        let AlignOptions { align, side, margin } = self.align;
+        let mut text = format!("--align {}", align.name());
+        if align != Align::None {
+            text += &format!(" --align-side {side} --margin {margin}");
+        }
+        for (is_set, name) in [(self.frontalise, " --frontalise"), (self.head_mask, " --head-mask")]
+        {
+            text += if is_set { name } else { "" };
+        }
+        text
     }
 }
 
@@ -105,7 +122,7 @@ impl FaceWork {
 
     /// What the maps depend on beside the capture.
     pub fn fingerprint(&self) -> String {
-        format!("{:?} {}", self.options, self.detector.weights_sha256())
+        format!("{FACE_VERSION} {:?} {}", self.options, self.detector.weights_sha256())
     }
 
     /// Solves a capture and finds its face; its head from its background, if asked for.
@@ -164,9 +181,21 @@ impl FaceWork {
                 Ok(pose) => {
                     let turned = [pose.yaw_deg(), pose.pitch_deg(), pose.roll_deg()];
                     record.turned_from_deg = Some(turned);
-                    face.landmarks = face
-                        .landmarks
-                        .map(|point| pose.apply_to_pixel(point, &maps.depth).unwrap_or(point));
+                    // Tipped by depth that bends slowly, a head looks worse than it did.
+                    let pose = pose.without_pitch();
+                    let before = PixelPoint::mean(&face.landmarks.points());
+                    face.landmarks = face.landmarks.map(|point| {
+                        let moved = pose.apply_to_pixel(point, &maps.depth);
+                        if moved.is_none() {
+                            let text =
+                                "frontal view: no depth at a landmark, which stays where it was";
+                            warnings.push(text.into());
+                        }
+                        moved.unwrap_or(point)
+                    });
+                    let after = PixelPoint::mean(&face.landmarks.points());
+                    face.bounds =
+                        face.bounds.moved_by(after.column - before.column, after.row - before.row);
                     maps = with_maps(maps, |maps| frontalise(&maps, &pose));
                 }
                 Err(reason) => warnings.push(format!("frontal view: {reason}")),
@@ -176,7 +205,11 @@ impl FaceWork {
             Ok(alignment) => {
                 record.alignment = alignment.warp.similarity;
                 record.residual_px = alignment.residual_px;
-                Faced { maps: aligned(maps, &alignment.warp), face: Some(record), warnings }
+                // A photograph of a head that was turned since shows another one.
+                let images = record.turned_from_deg.map(|_| maps.images.clone());
+                maps = aligned(maps, &alignment.warp);
+                maps.images = images.unwrap_or(maps.images);
+                Faced { maps, face: Some(record), warnings }
             }
             // Landmarks that no face has are no face.
             Err(reason) => {

@@ -27,6 +27,8 @@ use std::path::{Path, PathBuf};
 
 /// Raised whenever the same input gives other maps, so that old ones are made anew.
 const MAPS_VERSION: u32 = 3;
+/// What all maps of a folder have in common.
+const SETTINGS_FILE: &str = "preprocess.json";
 pub(super) const RECORD_FILE: &str = "capture.json";
 const PROBLEMS_FILE: &str = "problems.txt";
 
@@ -86,6 +88,79 @@ pub struct PreprocessSummary {
     pub manifest: PathBuf,
 }
 
+/// `preprocess.json`: what a network that is trained on the maps has to be shown again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct MapSettings {
+    pub faces: FaceOptions,
+}
+
+impl MapSettings {
+    /// Of folders of maps, which must agree.
+    ///
+    /// # Errors
+    /// Folders whose faces are brought to different places; a damaged file.
+    pub fn of(folders: &[PathBuf]) -> Result<Self, IoError> {
+        let mut all = None;
+        for folder in folders {
+            let settings = Self::read(&folder.join(SETTINGS_FILE))?.unwrap_or_default();
+            if all.is_some_and(|first| first != settings) {
+                return Err(IoError::unsuitable(
+                    folder,
+                    "its faces are not where those of the other folders are; run `lumiface preprocess` \
+                     with the same --align, --align-side, --margin, --frontalise and --head-mask",
+                ));
+            }
+            all = Some(settings);
+        }
+        Ok(all.unwrap_or_default())
+    }
+
+    /// Of a file; `None` where there is none, as of maps and runs of earlier versions.
+    ///
+    /// # Errors
+    /// A damaged file.
+    pub fn read(path: &Path) -> Result<Option<Self>, IoError> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = crate::io::read_text(path)?;
+        serde_json::from_str(&text).map(Some).map_err(|e| IoError::unsuitable(path, e))
+    }
+
+    /// Refuses maps that are not as those that a run was trained on.
+    ///
+    /// # Errors
+    /// Faces in another place than the run's; a damaged file.
+    pub fn check(run: &Path, folders: &[PathBuf]) -> Result<(), IoError> {
+        let Some(wanted) = Self::read(&run.join(SETTINGS_FILE))? else { return Ok(()) };
+        if Self::of(folders)? == wanted {
+            return Ok(());
+        }
+        let name = folders.first().map_or(run, PathBuf::as_path);
+        Err(IoError::unsuitable(
+            name,
+            format!(
+                "{} was trained on maps made with {}; make these so too",
+                run.display(),
+                wanted.faces.arguments()
+            ),
+        ))
+    }
+
+    /// Of a run.
+    ///
+    /// # Errors
+    /// A damaged file.
+    pub fn of_run(run: &Path) -> Result<Self, IoError> {
+        Ok(Self::read(&run.join(SETTINGS_FILE))?.unwrap_or_default())
+    }
+
+    /// Keeps what a run was trained on.
+    pub fn keep(&self, run: &Path) -> Result<(), IoError> {
+        write_json(&run.join(SETTINGS_FILE), self)
+    }
+}
+
 /// Why a whole run could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum PreprocessError {
@@ -97,7 +172,7 @@ pub enum PreprocessError {
     Gpu(#[from] GpuError),
     #[error(transparent)]
     Detector(#[from] WeightsError),
-    #[error("--align: {0}")]
+    #[error(transparent)]
     Align(#[from] AlignError),
 }
 
@@ -212,7 +287,8 @@ pub fn preprocess(
         };
         summary.problems.extend(record.problems);
         summary.with_warnings += usize::from(!record.row.warnings.is_empty());
-        summary.without_face += usize::from(record.row.face == Some(false));
+        summary.without_face +=
+            usize::from(record.row.face == Some(false) && !record.row.training_only);
         rows.push(record.row);
     }
     // All of them, where the terminal may show only the first; gone once all is well.
@@ -225,6 +301,7 @@ pub fn preprocess(
         summary.problem_list = Some(list);
     }
     summary.unlisted = unlisted(&options.out, &rows);
+    write_json(&options.out.join(SETTINGS_FILE), &MapSettings { faces: options.faces })?;
     // Even an empty one: an older manifest would speak of captures that fail by now.
     Manifest { root: options.out.clone(), rows }.write()?;
     summary.manifest = options.out.join(crate::dataset::MANIFEST_FILE);
@@ -260,13 +337,9 @@ fn process(
     if !options.force
         && let Some(mut record) = finished_record(&folder, &fingerprint)
     {
-        // The data set or the maps may have moved since.
-        for (index, image) in record.row.images.iter_mut().enumerate() {
-            if image.file_name() == Some(files::lit(index).as_ref()) {
-                *image = absolute(&folder.join(files::lit(index)));
-            } else if let Some(path) =
-                source.images.iter().find(|p| p.file_name() == image.file_name())
-            {
+        // The data set may have moved since. Images of ours go with the maps.
+        for image in record.row.images.iter_mut().filter(|image| image.is_absolute()) {
+            if let Some(path) = source.images.iter().find(|p| p.file_name() == image.file_name()) {
                 *image = absolute(path);
             }
         }
@@ -293,7 +366,7 @@ fn process(
     if let Some(face) = &face {
         write_json(&staged.path(files::FACE), face)?;
         // The images go where the maps went.
-        row.images = write_lit_images(&staged, &maps, face, &folder, &row.images)?;
+        row.images = write_lit_images(&staged, &maps, face, &row.folder, &row.images)?;
     } else if faces.is_some() {
         let remedy = "look at the capture, or leave --align, --frontalise and --head-mask out";
         row.warnings.push(format!("no face was found, so it is not used: {remedy}"));
@@ -365,7 +438,7 @@ fn write_lit_images(
         .map(|index| {
             let name = files::lit(index);
             write_grey(&staged.path(&name), &maps.images, index)?;
-            Ok(absolute(&folder.join(name)))
+            Ok(folder.join(name))
         })
         .collect()
 }
@@ -410,7 +483,7 @@ fn finish(
     staged.keep_others(|name| {
         name == RECORD_FILE
             || [files::ALBEDO_RGB, files::QUALITY, files::FACE].contains(&name)
-            || (name.starts_with("lit_") && name.ends_with(".png"))
+            || files::is_lit(name)
             || files::ALL.contains(&name)
     })?;
     staged.commit()?;

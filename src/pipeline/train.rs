@@ -10,6 +10,7 @@
 //! ```
 
 use super::evaluate::{embeddings_file, report_folder, result_files, saliency_files};
+use super::preprocess::MapSettings;
 use super::recognition::{captures_of, task_samples};
 use super::{Event, EventSink, open_compute};
 use crate::config::{ConfigError, read_toml};
@@ -142,6 +143,7 @@ pub fn train(options: &TrainOptions, emit: EventSink<'_>) -> Result<(), TrainRun
         None => Split::new(&config.split, &collection.split_captures())
             .map_err(TrainError::Impossible)?,
     };
+    let settings = MapSettings::of(data)?;
     let (device, device_name) = learning_device(&options.device, emit)?;
     let _lock = FolderLock::acquire(out)?;
 
@@ -149,6 +151,9 @@ pub fn train(options: &TrainOptions, emit: EventSink<'_>) -> Result<(), TrainRun
     let run = RunFiles::new(out);
     let warn = |text: String| run.take(&TrainEvent::Warning { text }, emit);
     let goes_on = !options.fresh && has_checkpoint(out);
+    if goes_on {
+        MapSettings::check(out, data)?;
+    }
     let begin = if goes_on {
         Begin::From(out)
     } else {
@@ -173,6 +178,7 @@ pub fn train(options: &TrainOptions, emit: EventSink<'_>) -> Result<(), TrainRun
     let mut trainer =
         Trainer::new(config.clone(), training, trained_on, begin, device.clone(), &warn)?;
     write_settings(options, &split)?;
+    settings.keep(out)?;
 
     let on_event = |event: TrainEvent| run.take(&event, emit);
     let watched = captures_of(&collection, &split, Part::Validation);

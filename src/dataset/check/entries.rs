@@ -79,7 +79,8 @@ impl Entry {
                     .collect(),
                 size: Some(Size::new(row.height, row.width)),
             };
-            manifest.rows.iter().map(entry).collect()
+            // Nothing is done with what shows no face.
+            manifest.rows.iter().filter(|row| row.face != Some(false)).map(entry).collect()
         };
         collection.manifests.iter().flat_map(of_manifest).collect()
     }

@@ -263,6 +263,12 @@ fn read_member(source: &Path, file: &str) -> Result<Vec<u8>, WeightsError> {
             e => e.into(),
         });
     }
+    if source.exists() && !source.is_file() {
+        return Err(WeightsError::NoArchive {
+            path: source.to_path_buf(),
+            reason: "it is no regular file".into(),
+        });
+    }
     let opened = File::open(source).map_err(|e| IoError::from_system(source, e))?;
     let mut archive = zip::ZipArchive::new(opened).map_err(|e| WeightsError::NoArchive {
         path: source.to_path_buf(),

@@ -5,6 +5,7 @@ mod saliency;
 mod sheets;
 
 use super::embedding::embedded;
+use super::preprocess::MapSettings;
 use super::recognition::{captures_of, failure_to_acquire, task_samples};
 use super::train::{CONFIG_FILE, SPLIT_FILE, learning_device, sample_source};
 use super::{Baseline, Event, EventSink};
@@ -117,6 +118,7 @@ pub fn evaluate(
     let shown = shown_modalities(&config, options.modalities.as_deref())
         .map_err(EvaluateError::Impossible)?;
     let split = Split::read(&run.join(SPLIT_FILE))?;
+    MapSettings::check(run, data)?;
     let collection = Collection::read(data)?;
     let captures = captures_of(&collection, &split, *part);
     let ids: Vec<&str> = captures.iter().map(|capture| capture.row.id.as_str()).collect();
