@@ -60,7 +60,7 @@ impl CpuNets {
     }
 
     /// Pictures (n, h, w, 3) → (n, h', w', 5) by P-net, (n, 1, 1, 5) by R-net, (n, 1, 1, 15) by O-net,
-    /// see [`super::nets`].
+    /// see `nets`.
     pub fn forward(&self, net: Net, pictures: &Features, scratch: &mut Scratch) -> Features {
         let layers = match net {
             Net::P => &self.pnet,
