@@ -229,8 +229,12 @@ fn what_does_not_belong_is_refused_by_name_and_leaves_no_trace() {
     }
     let other = gallery.search("another", &[[1.0, 0.0]], top(1), &options);
     assert!(matches!(other, Err(GalleryError::OtherModel { .. })));
+    // Whose length no record can hold.
+    let endless = new("carl", "1", vec![f32::MAX, f32::MAX]);
+    let message = writer.enrol(MODEL, &[endless]).unwrap_err().to_string();
+    assert!(message.contains("longer than single precision"), "{message}");
     // And what was refused can be enrolled once it is right; very long embeddings too.
-    let huge = new("carl", "1", vec![f32::MAX, f32::MAX]);
+    let huge = new("carl", "1", vec![2e38, 2e38]);
     assert_eq!(writer.enrol(MODEL, &[good(), huge]).unwrap(), [2, 3]);
 }
 
