@@ -95,7 +95,15 @@ fn main() {
     let detector = Detector::load(&weights, &Device::flex()).expect("weights: lumiface weights");
     let (pictures, roots): (Vec<String>, Vec<String>) =
         roots.into_iter().partition(|name| Path::new(name).is_file());
-    pictures.iter().for_each(|picture| time(&detector, Path::new(picture)));
+    for picture in &pictures {
+        time("kernels", &detector, Path::new(picture));
+    }
+    if !pictures.is_empty() {
+        let modules = Detector::load_modules(&weights, &Device::flex()).expect("weights");
+        for picture in &pictures {
+            time("burn modules", &modules, Path::new(picture));
+        }
+    }
     if roots.is_empty() {
         return;
     }
@@ -121,14 +129,14 @@ fn main() {
     }
 }
 
-fn time(detector: &Detector, path: &Path) {
+fn time(by: &str, detector: &Detector, path: &Path) {
     let picture = read_upright(path).expect("a picture");
     let faces = detector.detect(&picture).len();
     let timing = Timing::of(|| drop(std::hint::black_box(detector.detect(&picture))));
     let status = read_text(Path::new("/proc/self/status")).unwrap_or_default();
     let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("VmHWM: not told");
     println!(
-        "{}: {}, {faces} faces, {:.1} ms ± {:.1} %, {peak}",
+        "{by}, {}: {}, {faces} faces, {:.1} ms ± {:.1} %, {peak}",
         path.display(),
         picture.size,
         1e3 * timing.median(),

@@ -173,9 +173,14 @@ impl LegacySets {
     /// What is wrong with the sets, errors first; files are not looked at.
     pub fn flaws(&self) -> Vec<Finding> {
         let options = CheckOptions { pictures: false, maps: false, ..CheckOptions::default() };
-        let mut findings = check(&self.entries(), &options, &|| {});
-        // Genuine pairs are of test with gallery: see below.
-        findings.retain(|f| f.kind != Kind::NoGenuinePair || f.message.contains(" in train "));
+        let entries = self.entries();
+        let train: Vec<Entry> =
+            entries.iter().filter(|entry| entry.part == Some(Part::Train)).cloned().collect();
+        let without_pairs = |found: &Finding| found.kind == Kind::NoGenuinePair;
+        let mut findings = check(&entries, &options, &|| {});
+        // Only in training are genuine pairs among themselves; others are of test with gallery.
+        findings.retain(|found| !without_pairs(found));
+        findings.extend(check(&train, &options, &|| {}).into_iter().filter(without_pairs));
         findings.extend(self.flaws_of_pairs());
         findings.extend(self.repeated());
         findings.sort_by_key(|finding| finding.severity != Severity::Error);
@@ -191,9 +196,8 @@ impl LegacySets {
             Kind::DominantPerson,
             Kind::NoGenuinePair,
         ];
-        let flaws = self.flaws().into_iter();
-        let flaws =
-            flaws.filter(|f| concerns.contains(&f.kind) && !f.message.contains(" in train "));
+        let compared = Self { train: Vec::new(), ..self.clone() };
+        let flaws = compared.flaws().into_iter().filter(|flaw| concerns.contains(&flaw.kind));
         flaws.map(|flaw| flaw.message.replace('`', "")).collect()
     }
 

@@ -272,8 +272,9 @@ pub fn answering_template(
         return Ok((best, vectors[best].clone()));
     }
     let measure = Measure::Cosine;
-    let prepared = measure.prepared(vectors)?;
-    let mut one = merged(templates, vectors, &prepared, measure, merge)?;
+    let own: Vec<Vec<f32>> = templates.iter().map(|&at| vectors[at].clone()).collect();
+    let all: Vec<usize> = (0..own.len()).collect();
+    let mut one = merged(&all, &own, &measure.prepared(&own)?, measure, merge)?;
     Ok((templates[0], one.swap_remove(0)))
 }
 

@@ -22,10 +22,10 @@
 //! the face is kept, its gaps closed and its holes filled.
 
 use super::landmarks::FaceBox;
-use super::regions::{fill_holes, grown, part_with_most, shrunk, square_sums};
+use super::regions::{fill_holes, part_with_most, square_sums};
 use crate::maps::{Mask, Plane, Size};
 use crate::order_statistics::quantile_of_defined;
-use crate::stereo::SurfaceMaps;
+use crate::stereo::{SurfaceMaps, spread};
 
 /// Half-axes of the ellipse that is sure to be the person, as shares of the box.
 const PERSON: [f64; 2] = [0.4, 0.45];
@@ -82,7 +82,7 @@ pub fn head_mask(surface: &SurfaceMaps, bounds: &FaceBox) -> Result<Mask, HeadMa
     mask.data.iter_mut().zip(&person.data).for_each(|(m, &sure)| *m |= sure);
     let mask = part_with_most(&mask, &person);
     let radius = pixels(CLOSING);
-    let mut mask = shrunk(&grown(&mask, radius), radius);
+    let mut mask = spread(&spread(&mask, radius, true), radius, false);
     fill_holes(&mut mask, (LARGEST_HOLE * size.area() as f64) as usize);
     mask.data.iter_mut().zip(surface.normals.z()).for_each(|(m, z)| *m &= !z.is_nan());
 

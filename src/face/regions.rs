@@ -1,6 +1,7 @@
-//! Regions of a mask: means over squares, growing and shrinking, holes and connected parts.
+//! Regions of a mask: means over squares, holes, and the part that is meant.
 
 use crate::maps::{Mask, Plane, Size};
+use crate::stereo::{Island, islands};
 
 /// Sums of a value over the square of 2 · radius + 1 about each pixel, cut at the border, and how
 /// many pixels each holds, by a summed-area table (Crow 1984, "Summed-area tables for texture
@@ -34,26 +35,13 @@ pub(super) fn square_sums(
     sums
 }
 
-/// The mask grown by a square; its pixels within `radius` rows and columns.
-pub(super) fn grown(mask: &Mask, radius: usize) -> Mask {
-    let sums = square_sums(mask.size, radius, |p| f64::from(u8::from(mask.data[p])));
-    Plane::new(mask.size, sums.into_iter().map(|(sum, _)| sum > 0.5).collect())
-}
-
-/// The mask shrunk by a square; beyond the border there is nothing to shrink from.
-pub(super) fn shrunk(mask: &Mask, radius: usize) -> Mask {
-    let sums = square_sums(mask.size, radius, |p| f64::from(u8::from(mask.data[p])));
-    let full = |(sum, count): (f64, usize)| sum > count as f64 - 0.5;
-    Plane::new(mask.size, sums.into_iter().map(full).collect())
-}
-
 /// The 4-connected part of the mask that holds the most of `seeds`; empty where it holds none.
 pub(super) fn part_with_most(mask: &Mask, seeds: &Mask) -> Mask {
-    let count = |part: &Vec<usize>| part.iter().filter(|&&p| seeds.data[p]).count();
-    let parts = parts(mask, true);
+    let count = |part: &Island| part.pixels.iter().filter(|&&p| seeds.data[p]).count();
+    let parts = islands(mask, true);
     let most = parts.iter().filter(|part| count(part) > 0).max_by_key(|part| count(part));
     let mut out = Plane::filled(mask.size, false);
-    most.into_iter().flatten().for_each(|&p| out.data[p] = true);
+    most.into_iter().flat_map(|part| &part.pixels).for_each(|&p| out.data[p] = true);
     out
 }
 
@@ -65,47 +53,17 @@ pub(super) fn fill_holes(mask: &mut Mask, most: usize) {
         let (row, column) = (p / width, p % width);
         row == 0 || column == 0 || column + 1 == width
     };
-    for part in parts(mask, false) {
-        if part.len() <= most && !part.iter().any(at_border) {
-            part.iter().for_each(|&p| mask.data[p] = true);
+    for Island { pixels, .. } in islands(mask, false) {
+        if pixels.len() <= most && !pixels.iter().any(at_border) {
+            pixels.iter().for_each(|&p| mask.data[p] = true);
         }
     }
-}
-
-/// The 4-connected regions of one value.
-fn parts(mask: &Mask, value: bool) -> Vec<Vec<usize>> {
-    let Size { height, width } = mask.size;
-    let mut open: Vec<bool> = mask.data.iter().map(|&v| v == value).collect();
-    let mut found = Vec::new();
-    for start in 0..open.len() {
-        if !std::mem::take(&mut open[start]) {
-            continue;
-        }
-        let mut part = vec![start];
-        let mut next = 0;
-        while let Some(&p) = part.get(next) {
-            next += 1;
-            let (row, column) = (p / width, p % width);
-            let around = [
-                (row > 0).then(|| p - width),
-                (row + 1 < height).then(|| p + width),
-                (column > 0).then(|| p - 1),
-                (column + 1 < width).then(|| p + 1),
-            ];
-            for q in around.into_iter().flatten() {
-                if std::mem::take(&mut open[q]) {
-                    part.push(q);
-                }
-            }
-        }
-        found.push(part);
-    }
-    found
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stereo::spread;
 
     fn drawn(rows: &[&str]) -> Mask {
         let size = Size::new(rows.len(), rows[0].len());
@@ -145,11 +103,11 @@ mod tests {
         fill_holes(&mut bitten, 2);
         assert_eq!(bitten, drawn(&open), "a bite from the side");
         assert_eq!(
-            shrunk(&full, 1),
+            spread(&full, 1, false),
             drawn(&["####...", "####...", "####...", "####...", "####..."])
         );
         let dot = drawn(&["....", ".#..", "....", "...."]);
-        assert_eq!(grown(&dot, 1), drawn(&["###.", "###.", "###.", "...."]));
+        assert_eq!(spread(&dot, 1, true), drawn(&["###.", "###.", "###.", "...."]));
         let seeds = drawn(&[".......", ".......", "..##..#", "......#", "......."]);
         assert_eq!(part_with_most(&full, &seeds).count(), 25);
         let none = drawn(&[".......", ".......", ".....#.", ".......", "......."]);

@@ -1,7 +1,7 @@
 //! `embed`: captures, maps or a file → embeddings of one network.
 
 use super::evaluate::EvaluateError;
-use super::preprocess::MapSettings;
+use super::map_settings::MapSettings;
 use super::train::{CONFIG_FILE, SPLIT_FILE, learning_device, sample_source};
 use super::{Event, EventSink, PreprocessError, PreprocessOptions, preprocess};
 use crate::capture::Layout;

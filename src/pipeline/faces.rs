@@ -12,7 +12,7 @@ use crate::face::{
     weights_folder,
 };
 use crate::io::Picture;
-use crate::maps::{Albedo, Mask, Plane};
+use crate::maps::{Albedo, Plane};
 use crate::reconstruct::{
     Compute, ReconstructError, ReconstructOptions, Reconstruction, reconstruct,
 };
@@ -125,34 +125,34 @@ impl FaceWork {
         format!("{FACE_VERSION} {:?} {}", self.options, self.detector.weights_sha256())
     }
 
-    /// Solves a capture and finds its face; its head from its background, if asked for.
+    /// Solves a capture and finds its face; its head from its background, if asked for, whose mask the
+    /// capture then has.
     pub fn solve(
         &self,
-        capture: &Capture,
+        capture: &mut Capture,
         options: &ReconstructOptions,
         compute: &Compute,
     ) -> Result<Solved, ReconstructError> {
         // A head is told from its background by what the background's surface is like.
         let whole = self.options.head_mask && capture.mask.is_none();
-        let with_mask = |mask: Option<Mask>| {
-            reconstruct(&Capture { mask, ..capture.clone() }, options, compute)
-        };
         if !whole {
             let maps = reconstruct(capture, options, compute)?;
             let found = self.find(&maps);
             return Ok(Solved { maps, found, warnings: Vec::new() });
         }
-        let maps = with_mask(Some(Plane::filled(capture.images.size, true)))?;
+        capture.mask = Some(Plane::filled(capture.images.size, true));
+        let maps = reconstruct(capture, options, compute)?;
         let found = self.find(&maps);
         let mut warnings = Vec::new();
         let surface =
             SurfaceMaps { normals: maps.normals, albedo: maps.albedo, residual: maps.residual };
-        let mask = found.as_ref().and_then(|(_, chosen)| {
+        // Without a face or a background to tell it from, the mask is that of any capture.
+        capture.mask = found.as_ref().and_then(|(_, chosen)| {
             head_mask(&surface, &chosen.face.bounds)
                 .map_err(|reason| warnings.push(format!("head mask: {reason}")))
                 .ok()
         });
-        Ok(Solved { maps: with_mask(mask)?, found, warnings })
+        Ok(Solved { maps: reconstruct(capture, options, compute)?, found, warnings })
     }
 
     /// Brings the face of a solved capture to where it is wanted.

@@ -12,6 +12,7 @@ mod evaluate;
 mod faces;
 mod gallery;
 mod integrate;
+mod map_settings;
 mod pairs;
 mod preprocess;
 mod recognition;

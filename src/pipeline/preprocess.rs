@@ -5,6 +5,7 @@
 //! so a killed run goes on where it stopped and ends the same.
 
 use super::faces::{FaceOptions, FaceRecord, FaceWork, Faced};
+use super::map_settings::MapSettings;
 use super::{Event, EventSink, open_compute};
 use crate::capture::{Capture, CaptureError, CaptureSource, Layout, LayoutOptions, find_captures};
 use crate::dataset::{Manifest, ManifestRow, files};
@@ -27,8 +28,6 @@ use std::path::{Path, PathBuf};
 
 /// Raised whenever the same input gives other maps, so that old ones are made anew.
 const MAPS_VERSION: u32 = 3;
-/// What all maps of a folder have in common.
-const SETTINGS_FILE: &str = "preprocess.json";
 pub(super) const RECORD_FILE: &str = "capture.json";
 const PROBLEMS_FILE: &str = "problems.txt";
 
@@ -86,79 +85,6 @@ pub struct PreprocessSummary {
     /// Where all problems are written, if there are any.
     pub problem_list: Option<PathBuf>,
     pub manifest: PathBuf,
-}
-
-/// `preprocess.json`: what a network that is trained on the maps has to be shown again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct MapSettings {
-    pub faces: FaceOptions,
-}
-
-impl MapSettings {
-    /// Of folders of maps, which must agree.
-    ///
-    /// # Errors
-    /// Folders whose faces are brought to different places; a damaged file.
-    pub fn of(folders: &[PathBuf]) -> Result<Self, IoError> {
-        let mut all = None;
-        for folder in folders {
-            let settings = Self::read(&folder.join(SETTINGS_FILE))?.unwrap_or_default();
-            if all.is_some_and(|first| first != settings) {
-                return Err(IoError::unsuitable(
-                    folder,
-                    "its faces are not where those of the other folders are; run `lumiface preprocess` \
-                     with the same --align, --align-side, --margin, --frontalise and --head-mask",
-                ));
-            }
-            all = Some(settings);
-        }
-        Ok(all.unwrap_or_default())
-    }
-
-    /// Of a file; `None` where there is none, as of maps and runs of earlier versions.
-    ///
-    /// # Errors
-    /// A damaged file.
-    pub fn read(path: &Path) -> Result<Option<Self>, IoError> {
-        if !path.exists() {
-            return Ok(None);
-        }
-        let text = crate::io::read_text(path)?;
-        serde_json::from_str(&text).map(Some).map_err(|e| IoError::unsuitable(path, e))
-    }
-
-    /// Refuses maps that are not as those that a run was trained on.
-    ///
-    /// # Errors
-    /// Faces in another place than the run's; a damaged file.
-    pub fn check(run: &Path, folders: &[PathBuf]) -> Result<(), IoError> {
-        let Some(wanted) = Self::read(&run.join(SETTINGS_FILE))? else { return Ok(()) };
-        if Self::of(folders)? == wanted {
-            return Ok(());
-        }
-        let name = folders.first().map_or(run, PathBuf::as_path);
-        Err(IoError::unsuitable(
-            name,
-            format!(
-                "{} was trained on maps made with {}; make these so too",
-                run.display(),
-                wanted.faces.arguments()
-            ),
-        ))
-    }
-
-    /// Of a run.
-    ///
-    /// # Errors
-    /// A damaged file.
-    pub fn of_run(run: &Path) -> Result<Self, IoError> {
-        Ok(Self::read(&run.join(SETTINGS_FILE))?.unwrap_or_default())
-    }
-
-    /// Keeps what a run was trained on.
-    pub fn keep(&self, run: &Path) -> Result<(), IoError> {
-        write_json(&run.join(SETTINGS_FILE), self)
-    }
 }
 
 /// Why a whole run could not start.
@@ -301,7 +227,7 @@ pub fn preprocess(
         summary.problem_list = Some(list);
     }
     summary.unlisted = unlisted(&options.out, &rows);
-    write_json(&options.out.join(SETTINGS_FILE), &MapSettings { faces: options.faces })?;
+    MapSettings { faces: options.faces }.keep(&options.out)?;
     // Even an empty one: an older manifest would speak of captures that fail by now.
     Manifest { root: options.out.clone(), rows }.write()?;
     summary.manifest = options.out.join(crate::dataset::MANIFEST_FILE);
@@ -345,7 +271,7 @@ fn process(
         }
         return Ok(Outcome::Skipped(record));
     }
-    let capture = source.load()?;
+    let mut capture = source.load()?;
     let failed = |e| OneError::Reconstruct { folder: source.folder.clone(), source: e };
     let (quality, Faced { maps, face, warnings }) = match faces {
         None => {
@@ -353,7 +279,7 @@ fn process(
             (judge(&capture, &maps), Faced { maps, face: None, warnings: Vec::new() })
         }
         Some(work) => {
-            let solved = work.solve(&capture, &options.reconstruct, compute).map_err(failed)?;
+            let solved = work.solve(&mut capture, &options.reconstruct, compute).map_err(failed)?;
             // Of the capture as it was taken: its lights know nothing of what comes after.
             (judge(&capture, &solved.maps), work.place(solved))
         }

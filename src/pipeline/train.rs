@@ -10,7 +10,7 @@
 //! ```
 
 use super::evaluate::{embeddings_file, report_folder, result_files, saliency_files};
-use super::preprocess::MapSettings;
+use super::map_settings::MapSettings;
 use super::recognition::{captures_of, task_samples};
 use super::{Event, EventSink, open_compute};
 use crate::config::{ConfigError, read_toml};

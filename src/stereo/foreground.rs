@@ -116,7 +116,7 @@ fn close_outline(mask: &mut Mask, dim: &Mask) {
 }
 
 /// The mask with every pixel of `value` spread over the square of 2 · radius + 1 about it.
-pub(super) fn spread(mask: &Mask, radius: usize, value: bool) -> Mask {
+pub(crate) fn spread(mask: &Mask, radius: usize, value: bool) -> Mask {
     let Size { height, width } = mask.size;
     let mut out = Plane::filled(mask.size, !value);
     // How far back the last row with `value` lies, per column, going down and then up.
@@ -150,8 +150,9 @@ pub(super) fn spread(mask: &Mask, radius: usize, value: bool) -> Mask {
     out
 }
 
-struct Island {
-    pixels: Vec<usize>,
+/// A connected region.
+pub(crate) struct Island {
+    pub pixels: Vec<usize>,
     /// Pixel sides on the image's border.
     at_border: usize,
     /// Pixel sides to the other value.
@@ -159,7 +160,7 @@ struct Island {
 }
 
 /// 4-connected regions of one value.
-fn islands(mask: &Mask, value: bool) -> Vec<Island> {
+pub(crate) fn islands(mask: &Mask, value: bool) -> Vec<Island> {
     let Size { height, width } = mask.size;
     let mut seen: Vec<bool> = mask.data.iter().map(|&v| v != value).collect();
     let mut found = Vec::new();

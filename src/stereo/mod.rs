@@ -28,6 +28,7 @@ pub(crate) use blocks::{check_lights, light_rows};
 pub use colour::albedo_per_channel;
 pub use error::SolverError;
 pub use foreground::foreground_mask;
+pub(crate) use foreground::{Island, islands, spread};
 pub use four_light::FourLight;
 pub use l1::L1;
 pub(crate) use lamp_distance::ROUNDS as LAMP_DISTANCE_ROUNDS;

@@ -88,9 +88,8 @@ impl Detector {
     /// # Errors
     /// Weights that are missing or damaged.
     pub fn load(folder: &Path, device: &Device) -> Result<Self, WeightsError> {
-        let engine = Engine::new(&WeightSet::read(folder)?, device);
-        let weights_sha256 = WeightsRecord::read(folder)?.weights_sha256;
-        Ok(Self { engine, options: DetectorOptions::default(), weights_sha256 })
+        let (weights, record) = WeightSet::read_recorded(folder)?;
+        Ok(Self::with_engine(Engine::new(&weights, device), record))
     }
 
     /// The same with burn modules on the CPU too: slower, and what tests hold the kernels against.
@@ -98,10 +97,14 @@ impl Detector {
     /// # Errors
     /// Weights that are missing or damaged.
     pub fn load_modules(folder: &Path, device: &Device) -> Result<Self, WeightsError> {
-        let modules = BurnNets::load(&WeightSet::read(folder)?, device);
-        let engine = Engine::Device(Box::new(modules));
-        let weights_sha256 = WeightsRecord::read(folder)?.weights_sha256;
-        Ok(Self { engine, options: DetectorOptions::default(), weights_sha256 })
+        let (weights, record) = WeightSet::read_recorded(folder)?;
+        let modules = BurnNets::load(&weights, device);
+        Ok(Self::with_engine(Engine::Device(Box::new(modules)), record))
+    }
+
+    fn with_engine(engine: Engine, record: WeightsRecord) -> Self {
+        let options = DetectorOptions::default();
+        Self { engine, options, weights_sha256: record.weights_sha256 }
     }
 
     /// # Errors

@@ -151,6 +151,11 @@ impl WeightSet {
     /// # Errors
     /// Weights that are missing, or other than their record says.
     pub fn read(folder: &Path) -> Result<Self, WeightsError> {
+        Ok(Self::read_recorded(folder)?.0)
+    }
+
+    /// As [`WeightSet::read`], with what they were made of.
+    pub(super) fn read_recorded(folder: &Path) -> Result<(Self, WeightsRecord), WeightsError> {
         let record = WeightsRecord::read(folder)?;
         let path = folder.join(WEIGHTS_FILE);
         let damaged = |reason: String| WeightsError::Damaged { path: path.clone(), reason };
@@ -158,7 +163,7 @@ impl WeightSet {
         if sha256_hex(&bytes) != record.weights_sha256 {
             return Err(damaged("their SHA-256 is not the recorded one".into()));
         }
-        Self::new(read_state_dict(&path)?).map_err(damaged)
+        Ok((Self::new(read_state_dict(&path)?).map_err(damaged)?, record))
     }
 }
 

@@ -5,7 +5,7 @@ mod saliency;
 mod sheets;
 
 use super::embedding::embedded;
-use super::preprocess::MapSettings;
+use super::map_settings::MapSettings;
 use super::recognition::{captures_of, failure_to_acquire, task_samples};
 use super::train::{CONFIG_FILE, SPLIT_FILE, learning_device, sample_source};
 use super::{Baseline, Event, EventSink};
