@@ -1,5 +1,7 @@
 //! Non-maximum suppression: of boxes that overlap, the best stays.
 
+use std::collections::{BTreeMap, HashMap};
+
 /// Left, top, right, bottom.
 pub type Edges = [f32; 4];
 
@@ -37,12 +39,64 @@ pub fn suppress(boxes: &[Edges], scores: &[f32], limit: f32, overlap: Overlap) -
     }
     order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
     let mut kept: Vec<usize> = Vec::new();
+    let mut places = Places::default();
     for at in order {
-        if !kept.iter().any(|&better| overlap.exceeds(limit, &boxes[better], &boxes[at])) {
+        let edges = &boxes[at];
+        if !places.any_near(edges, |better| overlap.exceeds(limit, &boxes[better], edges)) {
             kept.push(at);
+            places.add(at, edges);
         }
     }
     kept
+}
+
+/// Boxes by size and place, so that one of a crowd is held against its neighbours alone.
+#[derive(Default)]
+struct Places {
+    /// By the power of two that the longer side reaches.
+    octaves: BTreeMap<i32, Octave>,
+}
+
+#[derive(Default)]
+struct Octave {
+    count: usize,
+    /// Boxes by the square, of twice that power, in which their centre lies.
+    squares: HashMap<[i64; 2], Vec<usize>>,
+}
+
+impl Places {
+    fn add(&mut self, at: usize, [left, top, right, bottom]: &Edges) {
+        let octave = (right - left).max(bottom - top).clamp(1.0, 1e30).log2() as i32;
+        let square = |low: f32, high: f32| place((low + high) / 2.0, octave) as i64;
+        let Octave { count, squares } = self.octaves.entry(octave).or_default();
+        *count += 1;
+        squares.entry([square(*left, *right), square(*top, *bottom)]).or_default().push(at);
+    }
+
+    /// Whether any box that shares a pixel with these edges is as asked.
+    fn any_near(&self, [left, top, right, bottom]: &Edges, is: impl Fn(usize) -> bool) -> bool {
+        self.octaves.iter().any(|(&octave, Octave { count, squares })| {
+            // A centre is no farther from its box's edge than half a square; edges may belong to boxes.
+            let reach = 2f32.powi(octave) + 1.0;
+            let first = [left, top].map(|edge| place(edge - reach, octave));
+            let last = [right, bottom].map(|edge| place(edge + reach, octave));
+            let many = (last[0] - first[0] + 1.0) * (last[1] - first[1] + 1.0);
+            if many.is_nan() || many > *count as f32 {
+                return squares.values().flatten().any(|&at| is(at));
+            }
+            let [columns, rows] = [0, 1].map(|axis| first[axis] as i64..=last[axis] as i64);
+            columns
+                .flat_map(|column| rows.clone().map(move |row| [column, row]))
+                .filter_map(|square| squares.get(&square))
+                .flatten()
+                .any(|&at| is(at))
+        })
+    }
+}
+
+/// The number of the square that a position lies in.
+fn place(position: f32, octave: i32) -> f32 {
+    (position / 2f32.powi(octave + 1)).floor()
 }
 
 #[cfg(test)]
@@ -133,5 +187,44 @@ mod tests {
                 assert_eq!(kept, by_definition(&boxes, &scores, limit, smaller));
             }
         }
+    }
+
+    /// Boxes of all sizes over a wide picture, where most squares are looked up and some octaves are gone
+    /// through as a whole.
+    #[test]
+    fn a_crowd_is_thinned_as_each_held_against_all() {
+        let mut random = rand_pcg::Pcg64::seed_from_u64(8);
+        for widest in [20.0f32, 400.0] {
+            let boxes: Vec<Edges> = (0..3000)
+                .map(|_| {
+                    let [x, y] = [(); 2].map(|()| random.random_range(-30.0..1500.0));
+                    let [w, h] = [(); 2]
+                        .map(|()| 12.0 * (widest / 12.0).powf(random.random_range(0.0..1.0)));
+                    [x, y, x + w, y + h]
+                })
+                .collect();
+            // All different: 3001 is a prime.
+            let scores: Vec<f32> = (1..=3000).map(|i| (i * 7919 % 3001) as f32).collect();
+            for (overlap, limit) in [
+                (Overlap::Union, 0.0),
+                (Overlap::Union, 0.5),
+                (Overlap::Smaller, 0.0),
+                (Overlap::Smaller, 0.7),
+            ] {
+                let mut order: Vec<usize> = (0..boxes.len()).collect();
+                order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+                let mut kept: Vec<usize> = Vec::new();
+                for at in order {
+                    if kept.iter().all(|&k| !overlap.exceeds(limit, &boxes[k], &boxes[at])) {
+                        kept.push(at);
+                    }
+                }
+                assert!(suppress(&boxes, &scores, limit, overlap) == kept, "{overlap:?} {limit}");
+                assert!(kept.len() < boxes.len());
+            }
+        }
+        // What is no box overlaps none, wherever it lies.
+        let odd = [[f32::NAN; 4], [0.0, 0.0, f32::INFINITY, 5.0], [3.0, 1.0, 9.0, 7.0]];
+        assert_eq!(suppress(&odd, &[0.9, 0.8, 0.7], 0.5, Overlap::Union), [0, 1, 2]);
     }
 }
