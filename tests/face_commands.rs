@@ -2,7 +2,7 @@
 
 mod support;
 
-use lumiface::dataset::{Manifest, files};
+use lumiface::dataset::{Manifest, ManifestRow, files};
 use lumiface::face::{FaceBox, Landmarks, PixelPoint, template};
 use lumiface::io::{Picture, read_mask, read_normals, read_picture, read_plane};
 use lumiface::maps::Size;
@@ -83,7 +83,13 @@ fn without_weights_or_with_others_the_command_says_what_to_do() {
         std::fs::write(workshop.path(&format!("empty/{net}.pt")), b"no weights").unwrap();
     }
     workshop.refused("weights import mtcnn /empty", 1, "pnet.pt cannot be read");
-    workshop.refused("weights import yunet /empty", 2, "mtcnn");
+    workshop.refused("weights import retina /empty", 2, "`mtcnn` and `yunet`");
+    let yunet = "lumiface weights import yunet";
+    workshop.refused("detect /a.png --out /faces --detector yunet", 1, yunet);
+    workshop.refused("detect /a.png --out /faces --detector retina", 2, "yunet");
+    workshop.refused("weights import yunet /nowhere", 1, "nowhere");
+    workshop.refused("weights import yunet /empty", 1, "is a folder");
+    workshop.refused("weights import yunet /a.png", 1, "is not a YuNet");
     workshop.refused("weights import mtcnn /empty --modality albedo", 2, "cannot be used with");
     workshop.refused("weights import best.pth", 2, "--modality");
     if let Some(published) = support::test_data("models/mtcnn") {
@@ -380,4 +386,62 @@ fn captures_come_aligned_and_what_shows_no_face_is_left_out() {
     for answer in answers {
         assert_eq!(answer["matches"][0]["session"], answer["probe"]["session"], "{answer}");
     }
+}
+
+/// All images of a capture show one face, so sessions made of some of them have it in the same place but
+/// for what their first picture had moved.
+#[test]
+fn relit_sessions_share_the_face_of_their_capture_found_by_yunet() {
+    let Some(network) = support::test_data("models/yunet_n_dynamic.onnx") else { return };
+    let faces = "face_model/ict_facekit_light.safetensors";
+    let Some(people) = support::test_data(faces) else { return };
+    let workshop = Workshop::new();
+    workshop.done(&format!("weights import yunet {}", network.display()));
+    workshop.done(&format!(
+        "synth --people 2 --sessions 2 --size 282x378 --preset photoface_twin --seed 5 --device cpu \
+         --faces {} --out /captures",
+        people.display()
+    ));
+    let command = "preprocess /captures --layout photoface --device cpu --detector yunet \
+                   --align similarity --align-side 112 --relit 4 --out /maps";
+    workshop.done(command);
+    let maps = Manifest::read(&workshop.path("maps")).unwrap();
+    let face_of = |row: &ManifestRow| -> FaceRecord {
+        serde_json::from_slice(&std::fs::read(maps.path(row, files::FACE)).unwrap()).unwrap()
+    };
+    let (relit, captures): (Vec<&ManifestRow>, Vec<_>) =
+        maps.rows.iter().partition(|row| row.training_only);
+    assert_eq!((captures.len(), relit.len()), (4, 16));
+    let mut moved = 0;
+    for row in relit {
+        let own = captures
+            .iter()
+            .find(|capture| row.id == capture.id && row.session.starts_with(&capture.session))
+            .unwrap();
+        let (face, expected) = (face_of(row), face_of(own));
+        let truth = true_landmarks(&workshop.path("captures"), &own.folder);
+        for (found, truth) in expected.landmarks.points().iter().zip(truth.points()) {
+            assert!(found.distance_to(truth) < 20.0, "{found:?} {truth:?}");
+        }
+        let shifts: Vec<[f64; 2]> = (face.landmarks.points().iter())
+            .zip(expected.landmarks.points())
+            .map(|(a, b)| [a.column - b.column, a.row - b.row])
+            .collect();
+        let record = std::fs::read(maps.path(own, "capture.json")).unwrap();
+        let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+        let drift = record["how"]["drift_px"].as_object().expect("the head moves in this preset");
+        let drift: Vec<[f64; 2]> =
+            drift.values().map(|v| serde_json::from_value(v.clone()).unwrap()).collect();
+        for shift in &shifts {
+            let near = |motion: &&[f64; 2]| (0..2).all(|a| (motion[a] - shift[a]).abs() < 1e-9);
+            assert!(drift.iter().any(|motion| near(&motion)), "{shift:?} of {drift:?}");
+            assert!(near(&&shifts[0]), "{shifts:?}");
+        }
+        moved += usize::from(shifts[0] != [0.0; 2]);
+    }
+    assert!((1..16).contains(&moved), "{moved} of 16");
+    let said = workshop.done(command);
+    assert!(said.contains("0 made, 20 unchanged"), "{said}");
+    // Another detector, other maps.
+    workshop.refused(&command.replace("yunet", "mtcnn"), 1, "lumiface weights import mtcnn");
 }

@@ -2,7 +2,7 @@
 
 use super::progress::Progress;
 use super::{counted, report_problems, say};
-use crate::face::DetectorOptions;
+use crate::face::{DetectorKind, DetectorOptions};
 use crate::gpu::DeviceRequest;
 use crate::pipeline::{DetectOptions, detect};
 use std::io::Write;
@@ -17,13 +17,16 @@ pub(super) struct DetectArguments {
     /// Folder for the drawn pictures and faces.json
     #[arg(long)]
     out: PathBuf,
-    /// Side of the smallest face in pixels, 12 or more; twice as large takes a quarter of the time
+    /// mtcnn or yunet; each needs its weights, see `lumiface weights import`
+    #[arg(long, default_value = "mtcnn")]
+    detector: DetectorKind,
+    /// Side of the smallest face in pixels, 12 or more; twice as large takes mtcnn a quarter of the time
     #[arg(long, value_name = "PIXELS", default_value_t = DetectorOptions::default().smallest_face)]
     smallest_face: u32,
     /// Print faces.json too
     #[arg(long)]
     json: bool,
-    /// auto, cpu, gpu or gpu:NAME
+    /// auto, cpu, gpu or gpu:NAME; yunet looks on the CPU
     #[arg(long, default_value = "cpu")]
     device: DeviceRequest,
 }
@@ -32,6 +35,7 @@ pub(super) fn run(arguments: DetectArguments) -> anyhow::Result<u8> {
     let options = DetectOptions {
         images: arguments.images,
         out: arguments.out,
+        detector: arguments.detector,
         smallest_face: arguments.smallest_face,
         device: arguments.device,
     };

@@ -6,7 +6,7 @@ use crate::dataset::{Modality, Part};
 use crate::eval::{
     DetectionCosts, Enrolment, Evaluation, FARS, Merge, OperatingPoint, all_pairs_roc,
 };
-use crate::face::weights_folder;
+use crate::face::{DetectorKind, import_yunet, weights_folder};
 use crate::gpu::DeviceRequest;
 use crate::io::Embeddings;
 use crate::model::KeyReport;
@@ -382,7 +382,8 @@ pub(super) enum WeightsCommand {
     ///
     /// `import mtcnn DIR|WHEEL` takes pnet.pt, rnet.pt and onet.pt from a folder or from the wheel of
     /// facenet-pytorch (`pip download --no-deps facenet-pytorch`), checks them and keeps them in the
-    /// user's cache ($LUMIFACE_CACHE, else the system's).
+    /// user's cache ($LUMIFACE_CACHE, else the system's). `import yunet FILE` does so with the ONNX file of
+    /// YuNet (yunet_n_dynamic.onnx).
     ///
     /// Of a checkpoint of the original network, reads `.pth` and `.pt` as torch.save writes them, and `.safetensors`, by the names of the
     /// original network's state dict; names every tensor that is missing, misshapen or unexpected.
@@ -391,10 +392,10 @@ pub(super) enum WeightsCommand {
         lumiface weights import best.pth --modality albedo --out runs/original_albedo\n  \
         lumiface weights import mtcnn facenet_pytorch-2.6.0-py3-none-any.whl")]
     Import {
-        /// Checkpoint, or the word mtcnn
+        /// Checkpoint, or the word mtcnn or yunet
         file: PathBuf,
-        /// Where the detector's weights are: folder, wheel or zip archive
-        #[arg(value_name = "DIR|WHEEL", conflicts_with_all = ["modality", "input_side", "shared_emotion", "out"])]
+        /// Where the detector's weights are: folder, wheel or zip archive; of yunet its ONNX file
+        #[arg(value_name = "DIR|WHEEL|FILE", conflicts_with_all = ["modality", "input_side", "shared_emotion", "out"])]
         source: Option<PathBuf>,
         /// What it was trained on: albedo, normals, depth or raw
         #[arg(long, required_unless_present = "source")]
@@ -423,10 +424,10 @@ pub(super) enum WeightsCommand {
 pub(super) fn run_weights(command: WeightsCommand) -> anyhow::Result<u8> {
     match command {
         WeightsCommand::Import { file, source: Some(source), .. } => {
-            if file.as_os_str() != "mtcnn" {
-                wrong_usage("weights are imported by name for the detector `mtcnn` alone");
-            }
-            import_detector(&source)?;
+            let Ok(detector) = file.to_string_lossy().parse() else {
+                wrong_usage("weights are imported by name for the detectors `mtcnn` and `yunet`");
+            };
+            import_detector(detector, &source)?;
         }
         WeightsCommand::Import { file, modality, input_side, shared_emotion, out, .. } => {
             let (Some(modality), Some(out)) = (modality, out) else {
@@ -459,10 +460,16 @@ pub(super) fn run_weights(command: WeightsCommand) -> anyhow::Result<u8> {
     Ok(OK)
 }
 
-fn import_detector(source: &Path) -> anyhow::Result<()> {
+fn import_detector(detector: DetectorKind, source: &Path) -> anyhow::Result<()> {
     let folder = weights_folder()?;
-    let record = crate::face::import_weights(source, &folder)?;
-    for file in &record.unpublished {
+    let unpublished = match detector {
+        DetectorKind::Mtcnn => crate::face::import_weights(source, &folder)?.unpublished,
+        DetectorKind::Yunet => {
+            let record = import_yunet(source, &folder)?;
+            if record.published { Vec::new() } else { vec![record.source] }
+        }
+    };
+    for file in &unpublished {
         tell!("{file} is not the published one (another SHA-256); it fits, and was taken");
     }
     say!("{}", folder.display());

@@ -12,7 +12,7 @@ mod synth;
 
 use crate::capture::{Layout, LayoutOptions, YaleBRecipe};
 use crate::config::{ConfigError, read_toml};
-use crate::face::{Align, AlignOptions};
+use crate::face::{Align, AlignOptions, DetectorKind};
 use crate::gpu::{DeviceRequest, choose_adapter, list_adapters};
 use crate::io::MapCompression;
 use crate::pipeline::{FaceOptions, PreprocessOptions, StageError, preprocess};
@@ -205,9 +205,12 @@ struct PreprocessArguments {
     relit: u8,
     /// Find the face and bring it to one place: none, crop (its box) or similarity (eyes, nose and mouth
     /// onto a template; images, normals, depth and all else go with it). Needs the detector's weights,
-    /// see `lumiface weights import`; it looks on the CPU
+    /// see `lumiface weights import`; it looks on the CPU, which is the faster for it
     #[arg(long, default_value = "none")]
     align: Align,
+    /// What finds the face: mtcnn or yunet
+    #[arg(long, default_value = "mtcnn")]
+    detector: DetectorKind,
     /// Side of the aligned pictures in pixels, 16 to 4096
     #[arg(long, value_name = "PIXELS", default_value_t = AlignOptions::default().side)]
     align_side: usize,
@@ -324,6 +327,7 @@ fn run_preprocess(arguments: PreprocessArguments) -> anyhow::Result<u8> {
                 side: arguments.align_side,
                 margin: arguments.margin,
             },
+            detector: arguments.detector,
             frontalise: arguments.frontalise,
             head_mask: arguments.head_mask,
         },

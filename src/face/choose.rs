@@ -3,7 +3,8 @@
 //! Each frame of a capture is lit from one side, so that half of a face may lie in shade. All of
 //! them together show it as under soft light, which is what detectors have learned from.
 
-use super::detector::{Detector, DetectorOptions};
+use super::detector::DetectorOptions;
+use super::finder::FaceFinder;
 use super::landmarks::{Detection, PixelPoint};
 use crate::io::{Picture, srgb_encoded};
 use crate::maps::{Albedo, ImageStack, Plane, Size};
@@ -135,30 +136,29 @@ const BORDER_GREY: [u8; 3] = [127; 3];
 ///
 /// In a crop so tight that the face fills it the detector sees none, or one that reaches out of the
 /// picture, its landmarks a fifth of the distance between the eyes off. It then looks within a grey border.
-pub fn find_subject(detector: &Detector, picture: &Picture) -> Option<ChosenFace> {
+pub fn find_subject(detector: &dyn FaceFinder, picture: &Picture) -> Option<ChosenFace> {
     let size = picture.size;
     let shorter = size.height.min(size.width) as f64;
     let smallest = (SMALLEST_SHARE * shorter) as u32;
-    let least = DetectorOptions::default().smallest_face;
-    let options = DetectorOptions { smallest_face: smallest.max(least), ..Default::default() };
-    let plain = largest_central(&detector.detect_with(picture, &options), size);
+    let smallest = smallest.max(DetectorOptions::default().smallest_face);
+    let plain = largest_central(&detector.faces(picture, smallest), size);
     if plain.is_some_and(|found| found.face.bounds.is_within(size)) {
         return plain;
     }
-    find_in_border(detector, picture, &options).or(plain)
+    find_in_border(detector, picture, smallest).or(plain)
 }
 
 fn find_in_border(
-    detector: &Detector,
+    detector: &dyn FaceFinder,
     picture: &Picture,
-    options: &DetectorOptions,
+    smallest_face: u32,
 ) -> Option<ChosenFace> {
     let size = picture.size;
     let border = (BORDER * size.height.max(size.width) as f64).round() as usize;
     let around = Size::new(size.height + 2 * border, size.width + 2 * border);
     let mut bordered = Picture::filled(around, BORDER_GREY);
     bordered.paste(picture, border, border);
-    let mut found = largest_central(&detector.detect_with(&bordered, options), around)?;
+    let mut found = largest_central(&detector.faces(&bordered, smallest_face), around)?;
     let shift = border as f64;
     found.face.bounds = found.face.bounds.moved_by(-shift, -shift);
     let back = |point: PixelPoint| PixelPoint::new(point.column - shift, point.row - shift);

@@ -10,6 +10,7 @@ mod align;
 mod align_tests;
 mod choose;
 mod detector;
+mod finder;
 mod frontal;
 mod head_mask;
 mod landmarks;
@@ -18,6 +19,7 @@ mod regions;
 mod similarity;
 mod warp;
 mod warped_rig;
+mod yunet;
 
 pub use align::{Align, AlignError, AlignOptions, Alignment, FaceMaps, SIDES};
 pub use choose::{ChosenFace, DetectionView, albedo_picture, find_subject, largest_central};
@@ -25,9 +27,11 @@ pub use detector::{
     BurnNets, CpuNets, Detector, DetectorOptions, Features, Net, ONet, PNet, RNet, Scratch, Turn,
     WeightSet, WeightsError, WeightsRecord, import_weights, weights_folder,
 };
+pub use finder::{DetectorError, DetectorKind, FaceFinder};
 pub use frontal::frontalise;
 pub use head_mask::{HeadMaskError, head_mask};
 pub use landmarks::{Detection, FaceBox, Landmarks, PixelPoint};
 pub use pose::{HeadPose, PoseError};
 pub use similarity::{ARCFACE_112, Fit, LandmarkError, Similarity, template};
 pub use warp::Warp;
+pub use yunet::{YuNet, YuNetError, YuNetOptions, YuNetRecord, import_yunet};

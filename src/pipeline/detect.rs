@@ -2,7 +2,9 @@
 
 use super::train::learning_device;
 use super::{Event, EventSink};
-use crate::face::{Detection, Detector, DetectorOptions, Turn, WeightsError, weights_folder};
+use crate::face::{
+    Detection, DetectorError, DetectorKind, DetectorOptions, Turn, WeightsError, weights_folder,
+};
 use crate::gpu::{DeviceRequest, GpuError};
 use crate::io::{IoError, read_text, read_upright, write_json};
 use crate::report::drawn_faces;
@@ -16,6 +18,7 @@ pub struct DetectOptions {
     pub images: Vec<PathBuf>,
     /// Folder for drawn pictures and `faces.json`.
     pub out: PathBuf,
+    pub detector: DetectorKind,
     /// Side of the smallest face, pixels.
     pub smallest_face: u32,
     pub device: DeviceRequest,
@@ -54,6 +57,8 @@ pub enum DetectError {
     Gpu(#[from] GpuError),
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    #[error(transparent)]
+    Detector(#[from] DetectorError),
     #[error("{0}")]
     Options(String),
 }
@@ -92,8 +97,8 @@ pub fn detect(options: &DetectOptions, emit: EventSink<'_>) -> Result<DetectSumm
         _ => learning_device(&options.device, emit)?.0,
     };
     let wanted = DetectorOptions { smallest_face: options.smallest_face, ..Default::default() };
-    let detector =
-        Detector::load(&weights, &device)?.with_options(wanted).map_err(DetectError::Options)?;
+    wanted.check().map_err(DetectError::Options)?;
+    let detector = options.detector.load(&weights, &device)?;
     let json = options.out.join("faces.json");
     let ours = drawn_before(&json)?;
     emit(Event::CapturesFound { total: options.images.len() });
@@ -104,7 +109,7 @@ pub fn detect(options: &DetectOptions, emit: EventSink<'_>) -> Result<DetectSumm
         match read_upright(image) {
             Err(error) => summary.problems.push(error.to_string()),
             Ok(picture) => {
-                let (turn, faces) = detector.detect_turned(&picture);
+                let (turn, faces) = detector.faces_turned(&picture, options.smallest_face);
                 let stem = image.file_stem().unwrap_or_default().to_string_lossy().into_owned();
                 // Neither over a picture of this run nor over one that we did not draw.
                 let mut drawn = options.out.join(format!("{stem}.faces.png"));

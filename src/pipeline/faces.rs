@@ -5,20 +5,24 @@
 //! tight that the face fills it is looked at once more within a grey border ([`find_subject`]).
 
 use super::PreprocessError;
+use super::record::within;
 use crate::capture::Capture;
 use crate::face::{
-    Align, AlignOptions, ChosenFace, DetectionView, Detector, FaceBox, FaceMaps, HeadPose,
-    Landmarks, PixelPoint, Similarity, Warp, albedo_picture, find_subject, frontalise, head_mask,
-    weights_folder,
+    Align, AlignOptions, ChosenFace, Detection, DetectionView, DetectorKind, FaceBox, FaceFinder,
+    FaceMaps, HeadPose, Landmarks, PixelPoint, Similarity, Warp, albedo_picture, find_subject,
+    frontalise, head_mask, weights_folder,
 };
 use crate::io::Picture;
 use crate::maps::{Albedo, Plane};
 use crate::reconstruct::{
     Compute, ReconstructError, ReconstructOptions, Reconstruction, reconstruct,
 };
+use crate::register::Registration;
 use crate::stereo::SurfaceMaps;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 /// Raised whenever the same capture gives another face or other maps of it.
 const FACE_VERSION: u32 = 1;
@@ -27,6 +31,8 @@ const FACE_VERSION: u32 = 1;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FaceOptions {
     pub align: AlignOptions,
+    #[serde(default)]
+    pub detector: DetectorKind,
     /// Turn the surface to the front first, by the depth at the landmarks: yaw and roll.
     pub frontalise: bool,
     /// Tell the head from a lit background before integration.
@@ -45,6 +51,9 @@ impl FaceOptions {
         let mut text = format!("--align {}", align.name());
         if align != Align::None {
             text += &format!(" --align-side {side} --margin {margin}");
+        }
+        if self.detector != DetectorKind::default() {
+            text += &format!(" --detector {}", self.detector.name());
         }
         for (is_set, name) in [(self.frontalise, " --frontalise"), (self.head_mask, " --head-mask")]
         {
@@ -87,6 +96,33 @@ pub struct FaceRecord {
     pub residual_px: Option<f64>,
 }
 
+/// The face of a capture, for sessions made of some of its images.
+pub(super) struct KnownFace {
+    /// `None` where none was found.
+    pub found: Option<FaceRecord>,
+    /// How far each image had moved from the one that the face lies in, by its path within the data
+    /// set; one that is not among them had not.
+    pub motions: BTreeMap<PathBuf, [f64; 2]>,
+    /// Of what the capture's maps depend on.
+    pub fingerprint: String,
+}
+
+impl KnownFace {
+    /// The face in another of the images.
+    fn within(&self, image: Option<&Path>) -> Option<(SeenIn, ChosenFace)> {
+        let FaceRecord { seen_in, others, bounds, score, landmarks, .. } = self.found.as_ref()?;
+        let [right, down] =
+            image.and_then(|image| self.motions.get(image)).copied().unwrap_or_default();
+        let move_point = |p: PixelPoint| PixelPoint::new(p.column + right, p.row + down);
+        let face = Detection {
+            bounds: bounds.moved_by(right, down),
+            score: *score,
+            landmarks: landmarks.map(move_point),
+        };
+        Some((*seen_in, ChosenFace { face, others: *others }))
+    }
+}
+
 /// A capture's maps as it was taken, and its face.
 pub(super) struct Solved {
     pub maps: Reconstruction,
@@ -105,7 +141,7 @@ pub(super) struct Faced {
 
 /// Finds faces and does what is asked with them.
 pub(super) struct FaceWork {
-    detector: Detector,
+    detector: Box<dyn FaceFinder>,
     options: FaceOptions,
 }
 
@@ -116,7 +152,7 @@ impl FaceWork {
     /// Weights that are missing or damaged; options out of range.
     pub fn new(options: FaceOptions) -> Result<Self, PreprocessError> {
         options.align.check()?;
-        let detector = Detector::load(&weights_folder()?, &Device::flex())?;
+        let detector = options.detector.load(&weights_folder()?, &Device::flex())?;
         Ok(Self { detector, options })
     }
 
@@ -125,24 +161,33 @@ impl FaceWork {
         format!("{FACE_VERSION} {:?} {}", self.options, self.detector.weights_sha256())
     }
 
-    /// Solves a capture and finds its face; its head from its background, if asked for, whose mask the
-    /// capture then has.
+    /// Solves a capture and finds its face, unless it is known (and the data set's root with it); its head
+    /// from its background, if asked for, whose mask the capture then has.
     pub fn solve(
         &self,
         capture: &mut Capture,
         options: &ReconstructOptions,
         compute: &Compute,
+        known: Option<(&KnownFace, &Path)>,
     ) -> Result<Solved, ReconstructError> {
+        let face_of = |maps: &Reconstruction, files: &[PathBuf]| match known {
+            None => self.find(maps),
+            Some((known, root)) => {
+                let still = || Registration::still(files.len()).reference;
+                let reference = maps.registration.as_ref().map_or_else(still, |r| r.reference);
+                known.within(files.get(reference).map(|file| within(root, file)))
+            }
+        };
         // A head is told from its background by what the background's surface is like.
         let whole = self.options.head_mask && capture.mask.is_none();
         if !whole {
             let maps = reconstruct(capture, options, compute)?;
-            let found = self.find(&maps);
+            let found = face_of(&maps, &capture.files);
             return Ok(Solved { maps, found, warnings: Vec::new() });
         }
         capture.mask = Some(Plane::filled(capture.images.size, true));
         let maps = reconstruct(capture, options, compute)?;
-        let found = self.find(&maps);
+        let found = face_of(&maps, &capture.files);
         let mut warnings = Vec::new();
         let surface =
             SurfaceMaps { normals: maps.normals, albedo: maps.albedo, residual: maps.residual };
@@ -231,7 +276,7 @@ impl FaceWork {
             (SeenIn::Albedo, &albedo),
         ];
         looks.into_iter().find_map(|(seen_in, picture)| {
-            Some((seen_in, find_subject(&self.detector, &picture()?)?))
+            Some((seen_in, find_subject(self.detector.as_ref(), &picture()?)?))
         })
     }
 }

@@ -16,6 +16,7 @@ mod map_settings;
 mod pairs;
 mod preprocess;
 mod recognition;
+mod record;
 mod study;
 mod surface;
 mod synth;
@@ -41,7 +42,7 @@ pub use synth::{SynthError, SynthOptions, import_faces, synth, synth_scene};
 pub use train::{TrainOptions, TrainRunError, train};
 pub use weights::{ImportOptions, WeightsError, describe, export_weights, import_weights};
 
-use preprocess::RECORD_FILE;
+use record::RECORD_FILE;
 
 use crate::calibrate::CalibrateError;
 use crate::capture::CaptureError;

@@ -4,12 +4,13 @@
 //! a fingerprint of everything the maps depend on. A capture whose fingerprint stands is skipped,
 //! so a killed run goes on where it stopped and ends the same.
 
-use super::faces::{FaceOptions, FaceRecord, FaceWork, Faced};
+use super::faces::{FaceOptions, FaceRecord, FaceWork, Faced, KnownFace};
 use super::map_settings::MapSettings;
+use super::record::{How, Record, fingerprint};
 use super::{Event, EventSink, open_compute};
 use crate::capture::{Capture, CaptureError, CaptureSource, Layout, LayoutOptions, find_captures};
 use crate::dataset::{Manifest, ManifestRow, files};
-use crate::face::{AlignError, Similarity, WeightsError};
+use crate::face::{AlignError, DetectorError, Similarity, WeightsError};
 use crate::gpu::{DeviceRequest, GpuError};
 use crate::io::{
     FolderLock, IoError, MapCompression, StagedFolder, remove_file, write_atomically, write_grey,
@@ -21,14 +22,9 @@ use crate::reconstruct::{
 };
 use crate::report::preview;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Raised whenever the same input gives other maps, so that old ones are made anew.
-const MAPS_VERSION: u32 = 3;
-pub(super) const RECORD_FILE: &str = "capture.json";
 const PROBLEMS_FILE: &str = "problems.txt";
 
 #[derive(Clone, Debug)]
@@ -97,7 +93,9 @@ pub enum PreprocessError {
     #[error(transparent)]
     Gpu(#[from] GpuError),
     #[error(transparent)]
-    Detector(#[from] WeightsError),
+    Weights(#[from] WeightsError),
+    #[error(transparent)]
+    Detector(#[from] DetectorError),
     #[error(transparent)]
     Align(#[from] AlignError),
 }
@@ -112,51 +110,19 @@ enum OneError {
     Io(#[from] IoError),
 }
 
-/// What lies beside a capture's maps.
-#[derive(Serialize, Deserialize)]
-struct Record {
-    fingerprint: String,
-    row: ManifestRow,
-    how: How,
-    /// Unusable images that were left out: told again on every run until they are mended.
-    problems: Vec<String>,
-    /// Size in bytes of each file, to notice one that was cut or removed.
-    files: Vec<(String, u64)>,
-}
-
-/// How a capture was solved, for its owner to read.
-#[derive(Serialize, Deserialize)]
-struct How {
-    /// Why `auto` took the solver.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    because: Option<String>,
-    /// Light under all frames that was taken off, as a share of full scale.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    offset: Option<f32>,
-    /// Motion of each frame that was undone: pixels to the right, pixels down.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    drift_px: Option<Vec<[f64; 2]>>,
-    /// Distance of the lamps that was undone, widths of the picture.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lamp_distance: Option<f32>,
-}
-
-impl How {
-    fn of(maps: &Reconstruction) -> Self {
-        let moved = maps.registration.as_ref().filter(|r| !r.is_still());
-        Self {
-            because: maps.because.clone(),
-            offset: maps.offset.map(|offset| offset.level),
-            drift_px: moved.map(|r| r.motions.clone()),
-            lamp_distance: maps.lamp_distance,
-        }
-    }
-}
-
 enum Outcome {
     Made(Record),
     Skipped(Record),
     Failed(String),
+}
+
+impl Outcome {
+    fn record(&self) -> Option<&Record> {
+        match self {
+            Self::Made(record) | Self::Skipped(record) => Some(record),
+            Self::Failed(_) => None,
+        }
+    }
 }
 
 /// Makes the maps of every capture and the manifest.
@@ -179,20 +145,30 @@ pub fn preprocess(
     let compute = open_compute(&options.device, emit)?;
     let _lock = FolderLock::acquire(&options.out)?;
     check_manifest_is_ours(&options.out)?;
-    let relit = |source: &CaptureSource| source.relit(options.relit);
-    let relit: Vec<CaptureSource> = inventory.captures.iter().flat_map(relit).collect();
-    let sources = [inventory.captures, relit].concat();
-    emit(Event::CapturesFound { total: sources.len() });
+    let relit: Vec<Vec<CaptureSource>> =
+        inventory.captures.iter().map(|source| source.relit(options.relit)).collect();
+    let total = inventory.captures.len() + relit.iter().map(Vec::len).sum::<usize>();
+    emit(Event::CapturesFound { total });
 
-    let outcomes: Vec<Outcome> = sources
+    let work = |source: &CaptureSource, known: Option<&KnownFace>| {
+        let outcome = process(source, options, faces.as_ref(), known, &compute)
+            .unwrap_or_else(|error| Outcome::Failed(format!("{}: {error}", source.name())));
+        emit(Event::CaptureFinished { name: source.name() });
+        outcome
+    };
+    let (captures, relit): (Vec<Outcome>, Vec<Vec<Outcome>>) = inventory
+        .captures
         .par_iter()
-        .map(|source| {
-            let outcome = process(source, options, faces.as_ref(), &compute)
-                .unwrap_or_else(|error| Outcome::Failed(format!("{}: {error}", source.name())));
-            emit(Event::CaptureFinished { name: source.name() });
-            outcome
+        .zip(&relit)
+        .map(|(source, relit)| {
+            let own = work(source, None);
+            // All images of a capture show one face, whichever of them a session is made of.
+            let known = own.record().and_then(|record| record.known_face(&options.out));
+            let relit = relit.par_iter().map(|source| work(source, known.as_ref())).collect();
+            (own, relit)
         })
-        .collect();
+        .unzip();
+    let outcomes = captures.into_iter().chain(relit.into_iter().flatten());
 
     let mut summary = PreprocessSummary { problems: inventory.problems, ..Default::default() };
     let mut rows = Vec::new();
@@ -256,12 +232,13 @@ fn process(
     source: &CaptureSource,
     options: &PreprocessOptions,
     faces: Option<&FaceWork>,
+    known: Option<&KnownFace>,
     compute: &Compute,
 ) -> Result<Outcome, OneError> {
     let folder = options.out.join(&source.id).join(&source.session);
-    let fingerprint = fingerprint(source, options, faces);
+    let fingerprint = fingerprint(source, options, faces, known);
     if !options.force
-        && let Some(mut record) = finished_record(&folder, &fingerprint)
+        && let Some(mut record) = Record::of_finished(&folder, &fingerprint)
     {
         // The data set may have moved since. Images of ours go with the maps.
         for image in record.row.images.iter_mut().filter(|image| image.is_absolute()) {
@@ -279,7 +256,9 @@ fn process(
             (judge(&capture, &maps), Faced { maps, face: None, warnings: Vec::new() })
         }
         Some(work) => {
-            let solved = work.solve(&mut capture, &options.reconstruct, compute).map_err(failed)?;
+            let known = known.map(|known| (known, options.root.as_path()));
+            let solved =
+                work.solve(&mut capture, &options.reconstruct, compute, known).map_err(failed)?;
             // Of the capture as it was taken: its lights know nothing of what comes after.
             (judge(&capture, &solved.maps), work.place(solved))
         }
@@ -287,7 +266,7 @@ fn process(
     let mut row = manifest_row(source, &capture, &maps, &quality);
     row.face = faces.map(|_| face.is_some());
     row.warnings.extend(warnings);
-    let staged = StagedFolder::create(&folder, RECORD_FILE)?;
+    let staged = StagedFolder::create(&folder, super::RECORD_FILE)?;
     write_maps(&staged, &maps, options.compression)?;
     if let Some(face) = &face {
         write_json(&staged.path(files::FACE), face)?;
@@ -299,7 +278,8 @@ fn process(
     }
     write_json(&staged.path(files::QUALITY), &quality)?;
     preview(&maps).write(&staged.path(files::PREVIEW))?;
-    let record = finish(staged, fingerprint, row, How::of(&maps), &capture.dropped)?;
+    let how = How::of(&maps, &capture, &options.root);
+    let record = Record::finish(staged, fingerprint, row, how, &capture.dropped)?;
     Ok(Outcome::Made(record))
 }
 
@@ -391,66 +371,4 @@ fn write_maps(
         write_rgb(&staged.path(files::ALBEDO_RGB), albedo, compression)?;
     }
     write_mask(&staged.path(files::MASK), &maps.mask)
-}
-
-/// Writes the record and puts the folder in its place.
-fn finish(
-    staged: StagedFolder,
-    fingerprint: String,
-    row: ManifestRow,
-    how: How,
-    dropped: &[String],
-) -> Result<Record, IoError> {
-    let sizes = staged.file_sizes()?;
-    let problems =
-        dropped.iter().map(|reason| format!("{}: left out {reason}", row.name())).collect();
-    let record = Record { fingerprint, row, how, problems, files: sizes };
-    write_json(&staged.path(RECORD_FILE), &record)?;
-    staged.keep_others(|name| {
-        name == RECORD_FILE
-            || [files::ALBEDO_RGB, files::QUALITY, files::FACE].contains(&name)
-            || files::is_lit(name)
-            || files::ALL.contains(&name)
-    })?;
-    staged.commit()?;
-    Ok(record)
-}
-
-/// The record of a capture that is done and unchanged.
-fn finished_record(folder: &Path, fingerprint: &str) -> Option<Record> {
-    let bytes = std::fs::read(folder.join(RECORD_FILE)).ok()?;
-    let record: Record = serde_json::from_slice(&bytes).ok()?;
-    let whole = record.files.iter().all(|(file, bytes)| {
-        folder.join(file).metadata().is_ok_and(|metadata| metadata.len() == *bytes)
-    });
-    (record.fingerprint == fingerprint && whole).then_some(record)
-}
-
-/// A hash of what the maps and the manifest row depend on. Images count by path, size and time
-/// of change, as for `make`: reading every pixel again would cost as much as solving.
-fn fingerprint(
-    source: &CaptureSource,
-    options: &PreprocessOptions,
-    faces: Option<&FaceWork>,
-) -> String {
-    let mut hash = Sha256::new();
-    let mut add = |text: String| {
-        hash.update(text.len().to_le_bytes());
-        hash.update(text);
-    };
-    let source_state = (source.name(), &source.labels, source.training_only, &source.warnings);
-    let made_by = (MAPS_VERSION, &options.reconstruct, options.compression);
-    add(format!("{made_by:?} {source_state:?} {:?}", source.lights));
-    if let Some(faces) = faces {
-        add(faces.fingerprint());
-    }
-    let rig = &source.rig;
-    let rig_state = (&rig.camera, &rig.near, &rig.colour_intensities, rig.transfer);
-    add(format!("{rig_state:?}"));
-    for path in source.images.iter().chain(&rig.ambient).chain(&rig.mask) {
-        let state = path.metadata().ok().map(|m| (m.len(), m.modified().ok()));
-        let path = path.strip_prefix(&options.root).unwrap_or(path);
-        add(format!("{} {state:?}", path.display()));
-    }
-    format!("{:x}", hash.finalize())
 }

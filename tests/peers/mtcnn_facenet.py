@@ -4,8 +4,9 @@ versions of torch, and runs with new ones: pip install --no-deps facenet-pytorch
     mtcnn_facenet.py detect FOLDER   faces of each PNG: {name: [{edges, score, landmarks}]}
     mtcnn_facenet.py nets FOLDER     P-, R- and O-net on {pnet,rnet,onet}.json, each {shape, values}
                                      of (n, h, w, 3): rows of probability, shifts (and landmarks)
-    mtcnn_facenet.py time FILE N T   milliseconds of N searches of one picture by T threads, after one
-                                     to warm up, and the most MiB of memory
+    mtcnn_facenet.py time FILE N T [DEVICE]
+                                     milliseconds of N searches of one picture by T threads, after one
+                                     to warm up, and the most MiB of memory; on cpu or cuda
 """
 
 import json
@@ -63,7 +64,7 @@ def times(detector, file, count):
 
 if __name__ == "__main__":
     what, where, *rest = sys.argv[1:]
-    detector = MTCNN(keep_all=True, device="cpu")
+    detector = MTCNN(keep_all=True, device=rest[2] if len(rest) > 2 else "cpu")
     if what == "time":
         torch.set_num_threads(int(rest[1]))
         result = times(detector, where, int(rest[0]))

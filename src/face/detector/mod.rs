@@ -20,8 +20,8 @@ mod cpu;
 mod engine;
 mod kernels;
 mod nets;
-mod nms;
-mod pyramid;
+pub(super) mod nms;
+pub(super) mod pyramid;
 mod weights;
 
 pub use cpu::{CpuNets, Scratch};
@@ -133,14 +133,23 @@ impl Detector {
     /// the three turns the one with the surest face. The faces are in the picture as it is; the turn
     /// says how it has to be turned for them to stand upright.
     pub fn detect_turned(&self, picture: &Picture) -> (Turn, Vec<Detection>) {
-        let upright = self.detect(picture);
+        self.detect_turned_with(picture, &self.options)
+    }
+
+    /// [`Detector::detect_turned`] by other options, which [`DetectorOptions::check`] must pass.
+    pub fn detect_turned_with(
+        &self,
+        picture: &Picture,
+        options: &DetectorOptions,
+    ) -> (Turn, Vec<Detection>) {
+        let upright = self.detect_with(picture, options);
         if !upright.is_empty() {
             return (Turn::None, upright);
         }
         let surest = |found: &[Detection]| found.iter().map(|face| face.score).fold(0.0, f64::max);
         [Turn::Right, Turn::Half, Turn::Left]
             .into_iter()
-            .map(|turn| (turn, self.detect_at(picture, turn, &self.options)))
+            .map(|turn| (turn, self.detect_at(picture, turn, options)))
             .filter(|(_, found)| !found.is_empty())
             .max_by(|(_, a), (_, b)| surest(a).total_cmp(&surest(b)))
             .unwrap_or_default()
