@@ -2,10 +2,12 @@
 //!
 //!     lumiface synth --out SET --people 60 --sessions 4 --size 384x512 --faces FACES.safetensors
 //!     cargo bench --bench faces -- SET [SET …]
-//!     cargo bench --bench faces -- PICTURE.png …
+//!     cargo bench --bench faces -- yunet SET …
+//!     cargo bench --bench faces -- [yunet] PICTURE.png …
 //!
 //! Of a picture it tells how long a search takes, as `tests/peers/mtcnn_facenet.py time` does of
-//! facenet-pytorch, and the most memory that was held.
+//! facenet-pytorch and `tests/peers/yunet_opencv.py time` of OpenCV, and the most memory that was held.
+//! MTCNN's burn modules look at it on the CPU and on a GPU too (see `LUMIFACE_GPU`).
 //!
 //! A set is any folder of captures; sets named in one call are taken as one. Weights come from the
 //! cache, as `lumiface preprocess` takes them. What is looked at are registered frames less their
@@ -24,20 +26,21 @@
 use burn::tensor::Device;
 use lumiface::capture::{Capture, CaptureSource, Layout, LayoutOptions, find_captures};
 use lumiface::face::{
-    Align, AlignOptions, Detection, DetectionView, Detector, FaceBox, Landmarks, PixelPoint,
-    Similarity, albedo_picture, find_subject, template, weights_folder,
+    Align, AlignOptions, Detection, DetectionView, Detector, DetectorKind, DetectorOptions,
+    FaceBox, FaceFinder, PixelPoint, Similarity, albedo_picture, find_subject, template,
+    weights_folder,
 };
 use lumiface::io::{Picture, read_text, read_upright};
 use lumiface::maps::{Albedo, ImageStack, Pixels, Size};
 use lumiface::reconstruct::{Compute, Reconstruction, reconstruct};
 use rayon::prelude::*;
-use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 #[path = "support/mod.rs"]
 mod support;
-use support::Timing;
+use support::truth::Truth;
+use support::{Timing, open_gpu};
 
 /// Upper ends of the classes of |yaw|, degrees.
 const YAW_DEG: [f64; 4] = [10.0, 25.0, 45.0, f64::INFINITY];
@@ -56,14 +59,6 @@ const IN_TURN: usize = 3;
 /// A face up to here must be found.
 const MUST_BE_FOUND_DEG: f64 = 45.0;
 const SIDES: [usize; 2] = [112, 256];
-
-/// What is true of a synthetic session.
-struct Truth {
-    yaw_deg: f64,
-    landmarks: Landmarks,
-    /// See the module's head.
-    eyes_px: f64,
-}
 
 struct Look {
     /// Of [`VIEWS`].
@@ -85,28 +80,42 @@ fn main() {
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
-    let roots: Vec<String> =
+    let mut roots: Vec<String> =
         std::env::args().skip(1).filter(|text| !text.starts_with("--")).collect();
+    let named = roots.first().and_then(|first| first.parse().ok());
+    if named.is_some() {
+        roots.remove(0);
+    }
     if roots.is_empty() {
         println!("name folders of captures: cargo bench --bench faces -- SET");
         return;
     }
+    let kind: DetectorKind = named.unwrap_or_default();
     let weights = weights_folder().expect("a cache");
-    let detector = Detector::load(&weights, &Device::flex()).expect("weights: lumiface weights");
+    let load = || kind.load(&weights, &Device::flex()).expect("weights: lumiface weights");
     let (pictures, roots): (Vec<String>, Vec<String>) =
         roots.into_iter().partition(|name| Path::new(name).is_file());
-    for picture in &pictures {
-        time("kernels", &detector, Path::new(picture));
-    }
     if !pictures.is_empty() {
-        let modules = Detector::load_modules(&weights, &Device::flex()).expect("weights");
-        for picture in &pictures {
-            time("burn modules", &modules, Path::new(picture));
+        let time_all = |by: &str, detector: &dyn FaceFinder| {
+            pictures.iter().for_each(|picture| time(by, detector, Path::new(picture)));
+        };
+        time_all(kind.name(), load().as_ref());
+        if kind == DetectorKind::Mtcnn {
+            let modules =
+                |device: &Device| Detector::load_modules(&weights, device).expect("weights");
+            time_all("burn modules", &modules(&Device::flex()));
+            // A software rasteriser takes minutes.
+            if let Some(gpu) = open_gpu().filter(|gpu| !gpu.summary.software) {
+                let device = gpu.burn_device().expect("burn takes the device");
+                time_all("burn modules on it", &modules(&device));
+            }
         }
     }
     if roots.is_empty() {
         return;
     }
+    let detector = load();
+    let detector = detector.as_ref();
     let mut sources = Vec::new();
     for root in &roots {
         let inventory = find_captures(Layout::Auto, Path::new(root), &LayoutOptions::default());
@@ -114,7 +123,7 @@ fn main() {
         sources.extend(captures.into_iter().map(|capture| (root, capture)));
     }
     let seen: Vec<Seen> =
-        sources.par_iter().filter_map(|(root, source)| look_at(&detector, root, source)).collect();
+        sources.par_iter().filter_map(|(root, source)| look_at(detector, root, source)).collect();
     let left_out = sources.len() - seen.len();
     println!("{} captures of {}; left out: {left_out}\n", seen.len(), roots.join(", "));
     let (synthetic, real): (Vec<Seen>, Vec<Seen>) =
@@ -129,10 +138,11 @@ fn main() {
     }
 }
 
-fn time(by: &str, detector: &Detector, path: &Path) {
+fn time(by: &str, detector: &dyn FaceFinder, path: &Path) {
     let picture = read_upright(path).expect("a picture");
-    let faces = detector.detect(&picture).len();
-    let timing = Timing::of(|| drop(std::hint::black_box(detector.detect(&picture))));
+    let look = || detector.faces(&picture, DetectorOptions::default().smallest_face);
+    let faces = look().len();
+    let timing = Timing::of(|| drop(std::hint::black_box(look())));
     let status = read_text(Path::new("/proc/self/status")).unwrap_or_default();
     let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("VmHWM: not told");
     println!(
@@ -145,9 +155,9 @@ fn time(by: &str, detector: &Detector, path: &Path) {
 }
 
 /// `None` where there is no face to find (an attack), or the capture cannot be solved.
-fn look_at(detector: &Detector, root: &str, source: &CaptureSource) -> Option<Seen> {
+fn look_at(detector: &dyn FaceFinder, root: &str, source: &CaptureSource) -> Option<Seen> {
     let truth = match source.folder.join("truth").is_dir() {
-        true => Some(read_truth(&source.folder.join("truth"))?),
+        true => Some(Truth::of_session(&source.folder)?),
         false => None,
     };
     let capture = source.load().ok()?;
@@ -198,32 +208,6 @@ fn class_of(ends: &[f64], value: f64) -> usize {
     ends.iter().position(|end| value <= *end).unwrap_or(ends.len() - 1)
 }
 
-/// `None` for an attack.
-fn read_truth(folder: &Path) -> Option<Truth> {
-    #[derive(Deserialize)]
-    struct Scene {
-        yaw_pitch_roll_deg: [f64; 3],
-        attack: Option<serde_json::Value>,
-    }
-    let text = |name: &str| read_text(&folder.join(name)).expect("truth of the studio");
-    let scene: Scene = serde_json::from_str(&text("scene.json")).expect("a scene");
-    if scene.attack.is_some() {
-        return None;
-    }
-    let points: Vec<PixelPoint> =
-        serde_json::from_str(&text("landmarks.json")).expect("landmarks of a scene");
-    let points: [PixelPoint; 68] = points.try_into().expect("68 landmarks");
-    let landmarks = Landmarks::from_ibug(&points);
-    // The part of the axis through the eyes along the line of sight, the head turned by roll, then
-    // pitch, then yaw.
-    let [(sin_yaw, cos_yaw), (sin_pitch, _), (sin_roll, cos_roll)] =
-        scene.yaw_pitch_roll_deg.map(|angle| angle.to_radians().sin_cos());
-    let away = cos_yaw * sin_pitch * sin_roll + sin_yaw * cos_roll;
-    let seen_share = (1.0 - away * away).sqrt();
-    let eyes_px = landmarks.left_eye.distance_to(landmarks.right_eye) / seen_share;
-    Some(Truth { yaw_deg: scene.yaw_pitch_roll_deg[0], landmarks, eyes_px })
-}
-
 impl Truth {
     /// Whether a box is about this face.
     fn is_in(&self, face: &Detection) -> bool {
@@ -237,7 +221,7 @@ impl Truth {
         let eyes = &self.landmarks;
         let (dx, dy) =
             (eyes.right_eye.column - eyes.left_eye.column, eyes.right_eye.row - eyes.left_eye.row);
-        let length = dx.hypot(dy) * self.eyes_px;
+        let length = dx.hypot(dy) * self.eyes_px();
         let (found, truth) = (face.landmarks.points(), self.landmarks.points());
         std::array::from_fn(|k| {
             let (x, y) = (found[k].column - truth[k].column, found[k].row - truth[k].row);
@@ -275,7 +259,7 @@ fn mean_offsets(synthetic: &[Seen]) -> [[f64; 2]; 5] {
     let all: Vec<[[f64; 2]; 5]> = synthetic
         .iter()
         .filter_map(|seen| {
-            let truth = seen.truth.as_ref().filter(|truth| truth.yaw_deg.abs() <= YAW_DEG[0])?;
+            let truth = seen.truth.as_ref().filter(|truth| truth.yaw_deg().abs() <= YAW_DEG[0])?;
             let face = seen.looks[0].found.as_ref().filter(|face| truth.is_in(face))?;
             Some(truth.offsets(face))
         })
@@ -311,7 +295,7 @@ fn errors(synthetic: &[Seen]) {
             let (mut tried, mut raw, mut less) = (0, Vec::new(), Vec::new());
             for seen in synthetic {
                 let Some(truth) = &seen.truth else { continue };
-                if class_of(&YAW_DEG, truth.yaw_deg.abs()) != class {
+                if class_of(&YAW_DEG, truth.yaw_deg().abs()) != class {
                     continue;
                 }
                 for look in seen.looks.iter().filter(|look| look.view == view) {
@@ -348,11 +332,11 @@ fn missed(synthetic: &[Seen]) {
     let (mut all, mut none, mut wrong) = (0, Vec::new(), Vec::new());
     for seen in synthetic {
         let Some(truth) = seen.truth.as_ref() else { continue };
-        if truth.yaw_deg.abs() > MUST_BE_FOUND_DEG {
+        if truth.yaw_deg().abs() > MUST_BE_FOUND_DEG {
             continue;
         }
         all += 1;
-        let name = format!("{} (yaw {:.0}°)", seen.name, truth.yaw_deg);
+        let name = format!("{} (yaw {:.0}°)", seen.name, truth.yaw_deg());
         match first(seen) {
             None => none.push(name),
             Some(look) if !look.found.as_ref().is_some_and(|face| truth.is_in(face)) => {
@@ -428,7 +412,7 @@ fn spread(
     let mut people: BTreeMap<&str, Vec<[PixelPoint; 5]>> = BTreeMap::new();
     let mut eyes = Vec::new();
     for seen in synthetic {
-        let Some(truth) = seen.truth.as_ref().filter(|t| t.yaw_deg.abs() <= most_deg) else {
+        let Some(truth) = seen.truth.as_ref().filter(|t| t.yaw_deg().abs() <= most_deg) else {
             continue;
         };
         // The same sessions for each way: those in which the face was found.
@@ -438,7 +422,7 @@ fn spread(
         let Some(similarity) = way(seen, side) else { continue };
         let moved = truth.landmarks.map(|point| similarity.apply(point)).points();
         people.entry(&seen.person).or_default().push(moved);
-        eyes.push(similarity.scale() * truth.eyes_px);
+        eyes.push(similarity.scale() * truth.eyes_px());
     }
     people.retain(|_, sessions| sessions.len() > 1);
     let variances = people.values().flat_map(|sessions| {

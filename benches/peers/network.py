@@ -2,6 +2,7 @@
 
     python benches/peers/network.py                 beside `cargo bench --bench network`
     python benches/peers/network.py --channels-last the layout that may suit large images better
+    python benches/peers/network.py --device cuda   on a GPU
     python benches/peers/network.py --onestep       one training step a size, no warm-up
     python benches/peers/network.py --check FILE    against reference values (safetensors)
     python benches/peers/network.py --save FILE     the generated weights as a .pth file
@@ -202,7 +203,8 @@ class Network(nn.Module):
 def focal(logits, labels, alpha, gamma):
     log_p = logits.log_softmax(1).gather(1, labels[:, None])[:, 0]
     missed = (1 - log_p.exp()).clamp_min(1e-7)
-    return -(torch.tensor(alpha)[labels] * missed ** torch.tensor(gamma)[labels] * log_p).mean()
+    of_label = [torch.tensor(values, device=labels.device)[labels] for values in (alpha, gamma)]
+    return -(of_label[0] * missed ** of_label[1] * log_p).mean()
 
 
 def magface(network, embedding, labels):
@@ -215,7 +217,7 @@ def magface(network, embedding, labels):
 def all_losses(network, images):
     """Every loss by its name, `total` the weighted sum."""
     embedding, tasks = network(images)
-    sample = torch.arange(len(images))
+    sample = torch.arange(len(images), device=images.device)
     losses = {"id": magface(network, embedding, sample % network.id_head.maglinear.weight.shape[1])}
     total = losses["id"]
     for task, (_, logits, adversarial_logits) in tasks.items():
@@ -342,7 +344,8 @@ def measure(part, side, options):
     # What PyTorch's libraries take; a build for GPUs has several times as many of them.
     before = memory("VmRSS")
     network = make_network(options.seed, options.identities)
-    images = make_images(options.seed, BATCH, side)
+    images = make_images(options.seed, BATCH, side).to(options.device)
+    network = network.to(options.device)
     layout = ""
     if options.channels_last:
         network = network.to(memory_format=torch.channels_last)
@@ -400,6 +403,7 @@ def main():
     parser.add_argument("--save", metavar="FILE", help="with --check: that reference's weights")
     parser.add_argument("--onestep", action="store_true")
     parser.add_argument("--channels-last", action="store_true", help="(b, h, w, c) in memory")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--sizes", type=int, nargs="+", default=[96, 256])
     parser.add_argument("--repeats", type=int, default=15)

@@ -5,6 +5,8 @@
 use lumiface::gpu::{Gpu, choose_adapter, list_adapters};
 use std::time::Instant;
 
+pub mod truth;
+
 const REPETITIONS: usize = 15;
 
 /// Seconds of repetitions, rising.

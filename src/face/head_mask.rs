@@ -5,7 +5,9 @@
 //! capture itself. Around a detected face two regions are sure:
 //!
 //! - an ellipse within the box is the person;
-//! - what lies beside and above the head, further out than hair reaches, is background.
+//! - what lies above the face's middle outside a larger ellipse, further out than hair reaches, is
+//!   background, and so is what lies far beside the jaw, where long hair is wider. In a close picture the
+//!   larger ellipse shrinks until enough lies outside it.
 //!
 //! Four features tell them apart, each by its histogram over the two regions: brightness `ln ρ`,
 //! how badly the pixel obeys Lambert's law `ln(r/ρ)` (a background too dark to be solved is mere
@@ -18,8 +20,9 @@
 //!
 //! The uniform half stands for hair and clothes, which the ellipse does not show: what is unlike the
 //! background is the person. (Histograms of seeds as in Boykov and Jolly 2001, "Interactive graph
-//! cuts"; their smoothness term is a mean over a small square here.) The connected part about
-//! the face is kept, its gaps closed and its holes filled.
+//! cuts"; their smoothness term is a mean over a small square here.) Before a background that no lamp
+//! reaches, the foreground adds what of the person is as dark. The connected part about the face is
+//! kept, its gaps closed and its holes filled.
 
 use super::landmarks::FaceBox;
 use super::regions::{fill_holes, part_with_most, square_sums};
@@ -29,9 +32,14 @@ use crate::stereo::{SurfaceMaps, spread};
 
 /// Half-axes of the ellipse that is sure to be the person, as shares of the box.
 const PERSON: [f64; 2] = [0.4, 0.45];
-/// Background begins so many widths of the box beside its middle, and so many heights above it.
-const BESIDE: f64 = 0.9;
-const ABOVE: f64 = 1.15;
+/// Half-axes of the ellipse within which head and hair lie, as shares of the box, and by which shares of
+/// them it is tried in turn.
+const HAIR: [f64; 2] = [0.9, 1.15];
+const SHRINKING: [f64; 4] = [1.0, 0.9, 0.8, 0.7];
+/// Beside the jaw background begins so many of the ellipse's half-axes from the box's middle.
+const BESIDE_JAW: f64 = 1.4;
+/// A foreground that takes in no more than this share of the sure background is of the person alone.
+const DARK_BACKGROUND: f64 = 0.01;
 /// The least share of the picture that must be sure background.
 const LEAST_BACKGROUND: f64 = 0.02;
 const BINS: usize = 32;
@@ -62,17 +70,26 @@ pub enum HeadMaskError {
 }
 
 /// The mask of the person: head, neck and clothes, where there is a normal. `surface` is solved over
-/// the whole picture, the background included.
+/// the whole picture, the background included; `foreground` is what the lamps reach.
 ///
 /// # Errors
 /// A box without area, a picture without background, or a background like the person.
-pub fn head_mask(surface: &SurfaceMaps, bounds: &FaceBox) -> Result<Mask, HeadMaskError> {
+pub fn head_mask(
+    surface: &SurfaceMaps,
+    foreground: &Mask,
+    bounds: &FaceBox,
+) -> Result<Mask, HeadMaskError> {
     let size = surface.albedo.size;
     if !bounds.is_valid() {
         return Err(HeadMaskError::EmptyBox);
     }
-    let (person, background) = sure_regions(size, bounds);
-    let evidence = evidence(surface, &person, &background)?;
+    let person = sure_person(size, bounds);
+    let background = SHRINKING
+        .into_iter()
+        .map(|shrunk| sure_background(size, bounds, shrunk))
+        .find(|region| region.count() as f64 >= LEAST_BACKGROUND * size.area() as f64)
+        .ok_or(HeadMaskError::NoBackground)?;
+    let evidence = evidence(surface, &person, &background);
 
     let pixels = |share: f64| (share * bounds.width()).round() as usize;
     let smooth = square_sums(size, pixels(SMOOTHING), |p| evidence[p]);
@@ -80,6 +97,10 @@ pub fn head_mask(surface: &SurfaceMaps, bounds: &FaceBox) -> Result<Mask, HeadMa
     // Highlights and nostrils are unlike all else, and surely the person's.
     let mut mask = Plane::new(size, like);
     mask.data.iter_mut().zip(&person.data).for_each(|(m, &sure)| *m |= sure);
+    let leaked = shared(foreground, &background) as f64;
+    if leaked <= DARK_BACKGROUND * background.count() as f64 {
+        mask.data.iter_mut().zip(&foreground.data).for_each(|(m, &lit)| *m |= lit);
+    }
     let mask = part_with_most(&mask, &person);
     let radius = pixels(CLOSING);
     let mut mask = spread(&spread(&mask, radius, true), radius, false);
@@ -87,7 +108,7 @@ pub fn head_mask(surface: &SurfaceMaps, bounds: &FaceBox) -> Result<Mask, HeadMa
     mask.data.iter_mut().zip(surface.normals.z()).for_each(|(m, z)| *m &= !z.is_nan());
 
     let like = evidence.iter().zip(&person.data).filter(|(e, sure)| **sure && **e > 0.0).count();
-    let leak = mask.data.iter().zip(&background.data).filter(|(m, sure)| **m && **sure).count();
+    let leak = shared(&mask, &background);
     let most = |count: usize, region: &Mask| count as f64 > 0.5 * region.count() as f64;
     if !most(like, &person) || most(leak, &background) {
         return Err(HeadMaskError::NotTold);
@@ -95,34 +116,39 @@ pub fn head_mask(surface: &SurfaceMaps, bounds: &FaceBox) -> Result<Mask, HeadMa
     Ok(mask)
 }
 
-/// Where the person is for sure, and where only background is.
-fn sure_regions(size: Size, bounds: &FaceBox) -> (Mask, Mask) {
-    let (width, height, middle) = (bounds.width(), bounds.height(), bounds.centre());
-    let person = Plane::from_fn(size, |row, column| {
-        let across = (column as f64 - middle.column) / (PERSON[0] * width);
-        let down = (row as f64 - middle.row) / (PERSON[1] * height);
-        across * across + down * down < 1.0
-    });
-    let background = Plane::from_fn(size, |row, column| {
-        let (row, column) = (row as f64, column as f64);
+fn shared(a: &Mask, b: &Mask) -> usize {
+    a.data.iter().zip(&b.data).filter(|(a, b)| **a && **b).count()
+}
+
+/// How far a pixel lies from the middle of a box, in shares of its sides: to the right, down.
+fn place_in(bounds: &FaceBox, row: usize, column: usize) -> [f64; 2] {
+    let middle = bounds.centre();
+    let (across, down) = (column as f64 - middle.column, row as f64 - middle.row);
+    [across / bounds.width(), down / bounds.height()]
+}
+
+fn sure_person(size: Size, bounds: &FaceBox) -> Mask {
+    Plane::from_fn(size, |row, column| {
+        let [across, down] = place_in(bounds, row, column);
+        (across / PERSON[0]).hypot(down / PERSON[1]) < 1.0
+    })
+}
+
+/// Where only background is, with the ellipse of hair shrunk to a share.
+fn sure_background(size: Size, bounds: &FaceBox, shrunk: f64) -> Mask {
+    let [beside, above] = HAIR.map(|half_axis| shrunk * half_axis);
+    Plane::from_fn(size, |row, column| {
+        let [across, down] = place_in(bounds, row, column);
+        let over = down <= 0.0 && (across / beside).hypot(down / above) > 1.0;
         // Below the chin there are shoulders.
-        let beside = (column - middle.column).abs() > BESIDE * width && row < bounds.bottom;
-        beside || middle.row - row > ABOVE * height
-    });
-    (person, background)
+        over || (down < 0.5 && across.abs() > BESIDE_JAW * beside)
+    })
 }
 
 /// For each pixel how much more it is like the person than like the background: the logarithm of
 /// the ratio of their probabilities.
-fn evidence(
-    surface: &SurfaceMaps,
-    person: &Mask,
-    background: &Mask,
-) -> Result<Vec<f64>, HeadMaskError> {
+fn evidence(surface: &SurfaceMaps, person: &Mask, background: &Mask) -> Vec<f64> {
     let area = surface.albedo.data.len();
-    if (background.count() as f64) < LEAST_BACKGROUND * area as f64 {
-        return Err(HeadMaskError::NoBackground);
-    }
     let (albedo, residual) = (&surface.albedo.data, &surface.residual.data);
     let relative = |p: usize| (residual[p].max(FLOOR) / albedo[p].max(FLOOR)).ln();
     let features: [Vec<f32>; 4] = [
@@ -163,7 +189,7 @@ fn evidence(
             }
         }
     }
-    Ok(evidence)
+    evidence
 }
 
 /// The share of each bin, smoothed over its neighbours (¼, ½, ¼); uniform for no values.
@@ -250,7 +276,7 @@ mod tests {
         for wall in [0.0, 0.1, 0.3, 0.6, 0.9] {
             let (images, lights) = images(wall);
             let surface = LeastSquares::new(&lights).unwrap().solve(&images);
-            let mask = head_mask(&surface, &BOUNDS).unwrap();
+            let mask = head_mask(&surface, &foreground_mask(&images), &BOUNDS).unwrap();
             let (got, before) = (iou(&mask), iou(&foreground_mask(&images)));
             assert!(got > 0.95, "{got} before a wall of {wall}; the foreground's is {before}");
             let others =
@@ -266,13 +292,16 @@ mod tests {
         let (images, lights) = images(0.3);
         let surface = LeastSquares::new(&lights).unwrap().solve(&images);
         let close = FaceBox { left: 10.0, top: 5.0, right: 250.0, bottom: 235.0 };
-        assert_eq!(head_mask(&surface, &close), Err(HeadMaskError::NoBackground));
+        let told = |surface: &SurfaceMaps, bounds: &FaceBox| {
+            head_mask(surface, &foreground_mask(&images), bounds)
+        };
+        assert_eq!(told(&surface, &close), Err(HeadMaskError::NoBackground));
         let flat = FaceBox { bottom: BOUNDS.top, ..BOUNDS };
-        assert_eq!(head_mask(&surface, &flat), Err(HeadMaskError::EmptyBox));
+        assert_eq!(told(&surface, &flat), Err(HeadMaskError::EmptyBox));
         // A box on the bare wall: it is like what lies about it.
         let bare = FaceBox { left: 5.0, top: 5.0, right: 45.0, bottom: 60.0 };
-        assert_eq!(head_mask(&surface, &bare), Err(HeadMaskError::NotTold));
+        assert_eq!(told(&surface, &bare), Err(HeadMaskError::NotTold));
         let nothing = SurfaceMaps::unset(SIZE);
-        assert_eq!(head_mask(&nothing, &BOUNDS), Err(HeadMaskError::NotTold));
+        assert_eq!(told(&nothing, &BOUNDS), Err(HeadMaskError::NotTold));
     }
 }

@@ -9,9 +9,9 @@
 //! - **z** = x × y is where the face looks.
 //!
 //! Frontal means that these are the camera's axes: eyes and mouth level, and as near to the camera as
-//! each other. With true depth of ten rendered heads, yaw is met within 0.4° and pitch within 6°: a
-//! person's own profile and an open mouth go into the pitch. Depth from normals bends slowly, which
-//! adds to both (up to 5° of yaw and 17° of pitch on the same heads, solved from four near lamps).
+//! each other. With true depth of rendered heads yaw is met within half a degree and pitch within 5°
+//! (medians): a person's own profile and an open mouth go into the pitch. Depth from normals bends
+//! slowly, which adds to both, and most where the head is turned far (`docs/results.md`).
 
 use super::landmarks::{Landmarks, PixelPoint};
 use crate::maps::DepthMap;

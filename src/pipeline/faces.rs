@@ -18,7 +18,7 @@ use crate::reconstruct::{
     Compute, ReconstructError, ReconstructOptions, Reconstruction, reconstruct,
 };
 use crate::register::Registration;
-use crate::stereo::SurfaceMaps;
+use crate::stereo::{SurfaceMaps, foreground_mask};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -189,11 +189,12 @@ impl FaceWork {
         let maps = reconstruct(capture, options, compute)?;
         let found = face_of(&maps, &capture.files);
         let mut warnings = Vec::new();
+        let foreground = foreground_mask(&maps.images);
         let surface =
             SurfaceMaps { normals: maps.normals, albedo: maps.albedo, residual: maps.residual };
         // Without a face or a background to tell it from, the mask is that of any capture.
         capture.mask = found.as_ref().and_then(|(_, chosen)| {
-            head_mask(&surface, &chosen.face.bounds)
+            head_mask(&surface, &foreground, &chosen.face.bounds)
                 .map_err(|reason| warnings.push(format!("head mask: {reason}")))
                 .ok()
         });
