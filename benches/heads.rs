@@ -4,7 +4,7 @@
 //!     cargo bench --bench heads -- SET [SET …]
 //!
 //! Turns are told as `preprocess --frontalise` does it, from the landmarks found in the mean of the frames
-//! and the solved depth; beside it from true landmarks and solved depth, and from truth alone.
+//! and the depth; beside it by the other masked integrator, by true landmarks, and by truth alone.
 //!
 //! Outlines are told as `preprocess --head-mask` does it, with every session put before walls: planes that
 //! the same lamps light, rough in albedo, of a brightness given as a share of skin's. Where no head is
@@ -19,7 +19,7 @@ use lumiface::face::{
 use lumiface::geometry::Vec3;
 use lumiface::io::{read_mask, read_plane};
 use lumiface::maps::{DepthMap, ImageStack, Mask, Pixels, Plane};
-use lumiface::reconstruct::{Compute, Reconstruction, reconstruct};
+use lumiface::reconstruct::{Compute, Integrator, ReconstructOptions, Reconstruction, reconstruct};
 use lumiface::stereo::{SurfaceMaps, foreground_mask};
 use rayon::prelude::*;
 use std::path::Path;
@@ -88,28 +88,41 @@ fn found_in(detector: &dyn FaceFinder, maps: &Reconstruction) -> Option<Detectio
     Some(find_subject(detector, &DetectionView::Mean.picture(&[&maps.images])?)?.face)
 }
 
-/// Degrees by which a told turn is off: yaw, pitch, roll.
+/// Degrees by which a told turn is off: yaw (more than 0 where it is told too large), pitch, roll.
 fn turn_error(truth: &Truth, landmarks: &Landmarks, depth: &DepthMap) -> Option<[f64; 3]> {
     let told = HeadPose::of(landmarks, depth).ok()?;
     let [yaw, pitch, _] = truth.yaw_pitch_roll_deg;
     // Of the line through the eyes, clockwise.
     let [x, y, _] = truth.eye_axis();
     let roll = (-y).atan2(x).to_degrees();
-    Some([told.yaw_deg() - yaw, told.pitch_deg() - pitch, told.roll_deg() - roll])
+    let farther = (told.yaw_deg() - yaw) * yaw.signum();
+    Some([farther, told.pitch_deg() - pitch, told.roll_deg() - roll])
 }
 
 fn turns(detector: &dyn FaceFinder, sessions: &[Session]) {
-    let ways = ["landmarks found, depth solved", "true landmarks, depth solved", "truth alone"];
-    let errors: Vec<[Option<[f64; 3]>; 3]> = sessions
+    let ways = [
+        "landmarks found, depth by poisson",
+        "landmarks found, depth by bilateral",
+        "true landmarks, depth by poisson",
+        "truth alone",
+    ];
+    let errors: Vec<[Option<[f64; 3]>; 4]> = sessions
         .par_iter()
         .map(|Session { truth, depth, capture, .. }| {
-            let maps = reconstruct(capture, &Default::default(), &Compute::Cpu).ok();
-            let solved =
-                |landmarks: &Landmarks| turn_error(truth, landmarks, &maps.as_ref()?.depth);
-            let found = maps.as_ref().and_then(|maps| found_in(detector, maps));
+            let [poisson, bilateral] =
+                [Integrator::Poisson, Integrator::Bilateral].map(|integrator| {
+                    let options = ReconstructOptions { integrator, ..Default::default() };
+                    reconstruct(capture, &options, &Compute::Cpu).ok()
+                });
+            let solved = |landmarks: Option<&Landmarks>, maps: &Option<Reconstruction>| {
+                turn_error(truth, landmarks?, &maps.as_ref()?.depth)
+            };
+            let found = poisson.as_ref().and_then(|maps| found_in(detector, maps));
+            let found = found.as_ref().map(|face| &face.landmarks);
             [
-                found.and_then(|face| solved(&face.landmarks)),
-                solved(&truth.landmarks),
+                solved(found, &poisson),
+                solved(found, &bilateral),
+                solved(Some(&truth.landmarks), &poisson),
                 turn_error(truth, &truth.landmarks, depth),
             ]
         })

@@ -89,7 +89,11 @@ fn without_weights_or_with_others_the_command_says_what_to_do() {
     workshop.refused("detect /a.png --out /faces --detector retina", 2, "yunet");
     workshop.refused("weights import yunet /nowhere", 1, "nowhere");
     workshop.refused("weights import yunet /empty", 1, "is a folder");
-    workshop.refused("weights import yunet /a.png", 1, "is not a YuNet");
+    workshop.refused("weights import yunet /a.png", 1, "is not the published yunet_n_dynamic.onnx");
+    let gpu = "detect /a.png --out /faces --detector yunet --device gpu";
+    workshop.refused(gpu, 1, "yunet looks on the CPU alone");
+    workshop.refused("preprocess /empty --out /maps --detector yunet", 2, "--frontalise");
+    workshop.refused("preprocess /empty --out /maps --head-mask --margin 0.1", 2, "--align");
     workshop.refused("weights import mtcnn /empty --modality albedo", 2, "cannot be used with");
     workshop.refused("weights import best.pth", 2, "--modality");
     if let Some(published) = support::test_data("models/mtcnn") {
@@ -327,7 +331,8 @@ fn captures_come_aligned_and_what_shows_no_face_is_left_out() {
     // Other options make them anew.
     let said = workshop.done(&command.replace("--align similarity", "--align crop --margin 0.2"));
     assert!(said.contains("12 made, 0 unchanged"), "{said}");
-    let said = workshop.done(&command.replace("--align similarity", "--frontalise --head-mask"));
+    let said = workshop
+        .done(&command.replace("--align similarity --align-side 112", "--frontalise --head-mask"));
     assert!(said.contains("12 made, 0 unchanged"), "{said}");
     let turned = Manifest::read(&workshop.path("aligned")).unwrap();
     let row = turned.rows.iter().find(|row| row.face == Some(true)).unwrap();
@@ -403,7 +408,7 @@ fn relit_sessions_share_the_face_of_their_capture_found_by_yunet() {
         people.display()
     ));
     let command = "preprocess /captures --layout photoface --device cpu --detector yunet \
-                   --align similarity --align-side 112 --relit 4 --out /maps";
+                   --align similarity --align-side 112 --relit 4 --frontalise --out /maps";
     workshop.done(command);
     let maps = Manifest::read(&workshop.path("maps")).unwrap();
     let face_of = |row: &ManifestRow| -> FaceRecord {
@@ -423,6 +428,7 @@ fn relit_sessions_share_the_face_of_their_capture_found_by_yunet() {
         for (found, truth) in expected.landmarks.points().iter().zip(truth.points()) {
             assert!(found.distance_to(truth) < 20.0, "{found:?} {truth:?}");
         }
+        assert_eq!(face.turned_from_deg, expected.turned_from_deg);
         let shifts: Vec<[f64; 2]> = (face.landmarks.points().iter())
             .zip(expected.landmarks.points())
             .map(|(a, b)| [a.column - b.column, a.row - b.row])
@@ -442,6 +448,40 @@ fn relit_sessions_share_the_face_of_their_capture_found_by_yunet() {
     assert!((1..16).contains(&moved), "{moved} of 16");
     let said = workshop.done(command);
     assert!(said.contains("0 made, 20 unchanged"), "{said}");
+    assert!(captures.iter().all(|row| face_of(row).turned_from_deg.is_some()));
+    // A face that cannot be read any more is looked for again, and so its relit sessions.
+    let damaged = maps.path(captures[0], files::FACE);
+    let length = std::fs::metadata(&damaged).unwrap().len() as usize;
+    let before = std::fs::read(&damaged).unwrap();
+    std::fs::write(&damaged, vec![b'x'; length]).unwrap();
+    let said = workshop.done(command);
+    assert!(said.contains("1 made, 19 unchanged"), "{said}");
+    assert_eq!(std::fs::read(&damaged).unwrap(), before);
     // Another detector, other maps.
     workshop.refused(&command.replace("yunet", "mtcnn"), 1, "lumiface weights import mtcnn");
+}
+
+/// The detector's runtime has threads of its own; captures must not pile up while they wait for it.
+#[test]
+fn hundreds_of_captures_are_looked_at_one_after_the_other() {
+    let Some(network) = support::test_data("models/yunet_n_dynamic.onnx") else { return };
+    let workshop = Workshop::new();
+    workshop.done(&format!("weights import yunet {}", network.display()));
+    workshop.done("synth --people 1 --sessions 1 --size 64x64 --device cpu --no-truth --out /one");
+    let one = std::fs::read_dir(workshop.path("one")).unwrap().find_map(|person| {
+        std::fs::read_dir(person.ok()?.path()).ok()?.next()?.ok().map(|session| session.path())
+    });
+    for session in 0..400 {
+        let folder = workshop.path(&format!("many/1/{session}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        for file in std::fs::read_dir(one.as_ref().unwrap()).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), folder.join(file.file_name())).unwrap();
+        }
+    }
+    let said = workshop.done(
+        "preprocess /many --layout photoface --device cpu --detector yunet --align crop \
+         --align-side 32 --out /maps",
+    );
+    assert!(said.contains("400 captures"), "{said}");
 }

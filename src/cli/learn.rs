@@ -465,8 +465,8 @@ fn import_detector(detector: DetectorKind, source: &Path) -> anyhow::Result<()> 
     let unpublished = match detector {
         DetectorKind::Mtcnn => crate::face::import_weights(source, &folder)?.unpublished,
         DetectorKind::Yunet => {
-            let record = import_yunet(source, &folder)?;
-            if record.published { Vec::new() } else { vec![record.source] }
+            import_yunet(source, &folder)?;
+            Vec::new()
         }
     };
     for file in &unpublished {

@@ -140,8 +140,8 @@ enum Command {
     /// Find faces in any pictures
     ///
     /// Writes OUT/NAME.faces.png with boxes, landmarks and scores for each picture, and OUT/faces.json.
-    /// Photographs are turned upright as their EXIF says; where no face is upright, quarter turns are
-    /// tried.
+    /// Photographs are turned upright as their EXIF says; where no face is upright (by yunet: where none
+    /// is sure), quarter turns are tried.
     Detect(detect::DetectArguments),
     /// Render capture sessions of people who do not exist, with the truth
     ///
@@ -208,15 +208,16 @@ struct PreprocessArguments {
     /// see `lumiface weights import`; it looks on the CPU, which is the faster for it
     #[arg(long, default_value = "none")]
     align: Align,
-    /// What finds the face: mtcnn or yunet
-    #[arg(long, default_value = "mtcnn")]
-    detector: DetectorKind,
-    /// Side of the aligned pictures in pixels, 16 to 4096
-    #[arg(long, value_name = "PIXELS", default_value_t = AlignOptions::default().side)]
-    align_side: usize,
+    /// What finds the face, for --align, --frontalise and --head-mask: mtcnn or yunet [default: mtcnn]
+    #[arg(long)]
+    detector: Option<DetectorKind>,
+    /// Side of the aligned pictures in pixels, 16 to 4096 [default: 256]
+    #[arg(long, value_name = "PIXELS")]
+    align_side: Option<usize>,
     /// What is left around the aligned face on each side, as a share of the tight crop, 0 to 2
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
-    margin: f64,
+    /// [default: 0]
+    #[arg(long, value_name = "SHARE")]
+    margin: Option<f64>,
     /// Turn the head to the front by its depth before it is aligned, in yaw and roll; what was hidden is
     /// a hole
     #[arg(long)]
@@ -310,6 +311,24 @@ fn run_preprocess(arguments: PreprocessArguments) -> anyhow::Result<u8> {
         let reason = ReconstructError::AmbientOfNearLamps.to_string();
         return Err(StageError::Usage(reason).into());
     }
+    if arguments.align == Align::None
+        && (arguments.align_side.is_some() || arguments.margin.is_some())
+    {
+        wrong_usage("--align-side and --margin say how --align is done; add it or leave them out");
+    }
+    let faces = FaceOptions {
+        align: AlignOptions {
+            align: arguments.align,
+            side: arguments.align_side.unwrap_or(AlignOptions::default().side),
+            margin: arguments.margin.unwrap_or(AlignOptions::default().margin),
+        },
+        detector: arguments.detector.unwrap_or_default(),
+        frontalise: arguments.frontalise,
+        head_mask: arguments.head_mask,
+    };
+    if arguments.detector.is_some() && !faces.look_for_faces() {
+        wrong_usage("--detector looks for faces for --align, --frontalise and --head-mask alone");
+    }
     let options = PreprocessOptions {
         root: arguments.root,
         layout: arguments.layout,
@@ -321,16 +340,7 @@ fn run_preprocess(arguments: PreprocessArguments) -> anyhow::Result<u8> {
             lamp_distance: arguments.lamp_distance,
         },
         relit: usize::from(arguments.relit),
-        faces: FaceOptions {
-            align: AlignOptions {
-                align: arguments.align,
-                side: arguments.align_side,
-                margin: arguments.margin,
-            },
-            detector: arguments.detector,
-            frontalise: arguments.frontalise,
-            head_mask: arguments.head_mask,
-        },
+        faces,
         compression: if arguments.compress { MapCompression::Zip } else { MapCompression::None },
         out: arguments.out,
         device: arguments.device,

@@ -34,4 +34,4 @@ pub use landmarks::{Detection, FaceBox, Landmarks, PixelPoint};
 pub use pose::{HeadPose, PoseError};
 pub use similarity::{ARCFACE_112, Fit, LandmarkError, Similarity, template};
 pub use warp::Warp;
-pub use yunet::{YuNet, YuNetError, YuNetOptions, YuNetRecord, import_yunet};
+pub use yunet::{YuNet, YuNetError, YuNetOptions, import_yunet};

@@ -87,6 +87,19 @@ impl HeadPose {
         (-right.y).atan2(right.x).to_degrees()
     }
 
+    /// The pose of these yaw, pitch and roll, in degrees as told by the functions above, about the same
+    /// point: another depth of the same head tells the same turn. The yaw is less than 90° to either side.
+    pub fn turned_by(&self, [yaw, pitch, roll]: [f64; 3]) -> Self {
+        let [(sin_yaw, cos_yaw), (sin_pitch, cos_pitch), (sin_roll, cos_roll)] =
+            [yaw, pitch, roll].map(|angle| angle.to_radians().sin_cos());
+        let z = Vector3::new(sin_yaw * cos_pitch, sin_pitch, cos_yaw * cos_pitch);
+        // Perpendicular to z, and seen under the roll.
+        let x = Vector3::new(cos_roll * z.z, -sin_roll * z.z, sin_roll * z.y - cos_roll * z.x);
+        let Some(x) = x.try_normalize(1e-6) else { return *self };
+        let axes = Matrix3::from_columns(&[x, z.cross(&x), z]);
+        Self { to_frontal: Rotation3::from_matrix_unchecked(axes.transpose()), ..*self }
+    }
+
     /// The same turn but for the pitch, of which depth from few lights knows least.
     pub fn without_pitch(&self) -> Self {
         let x = self.to_frontal.inverse() * Vector3::x();
@@ -147,6 +160,19 @@ mod tests {
             // What is left to turn of the head is in the plane of its own symmetry: x stays x.
             let left = level.to_frontal * head * Vector3::x();
             assert!((left - Vector3::x()).norm() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn a_turn_is_had_again_from_its_angles() {
+        let other =
+            HeadPose { to_frontal: Rotation3::identity(), pivot: Vector3::new(1.0, 2.0, 3.0) };
+        for (x, y, z) in [(0.0, 0.0, 0.0), (0.2, -0.5, 0.1), (-0.4, 1.2, 0.6), (0.3, -1.0, -0.8)] {
+            let pose = HeadPose { to_frontal: Rotation3::from_euler_angles(x, y, z), ..other };
+            let again = other.turned_by([pose.yaw_deg(), pose.pitch_deg(), pose.roll_deg()]);
+            let left = again.to_frontal.rotation_to(&pose.to_frontal).angle();
+            assert!(left < 1e-7, "{left} of {x} {y} {z}");
+            assert_eq!(again.pivot, other.pivot);
         }
     }
 

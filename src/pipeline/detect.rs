@@ -92,9 +92,13 @@ fn drawn_before(json: &Path) -> Result<BTreeSet<PathBuf>, IoError> {
 /// Weights that are missing, options out of range, a folder that cannot be written to.
 pub fn detect(options: &DetectOptions, emit: EventSink<'_>) -> Result<DetectSummary, DetectError> {
     let weights = weights_folder()?;
-    let device = match options.device {
-        DeviceRequest::Cpu => Device::flex(),
-        _ => learning_device(&options.device, emit)?.0,
+    let device = match (options.detector, &options.device) {
+        (_, DeviceRequest::Cpu) | (DetectorKind::Yunet, DeviceRequest::Auto) => Device::flex(),
+        (DetectorKind::Yunet, _) => {
+            let reason = "yunet looks on the CPU alone; leave --device out, or take mtcnn";
+            return Err(DetectError::Options(reason.into()));
+        }
+        (DetectorKind::Mtcnn, request) => learning_device(request, emit)?.0,
     };
     let wanted = DetectorOptions { smallest_face: options.smallest_face, ..Default::default() };
     wanted.check().map_err(DetectError::Options)?;

@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Raised whenever the same capture gives another face or other maps of it.
-const FACE_VERSION: u32 = 1;
+const FACE_VERSION: u32 = 2;
 
 /// What is done with faces before maps are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -45,6 +45,16 @@ impl FaceOptions {
         self.align.align != Align::None || self.frontalise || self.head_mask
     }
 
+    /// The same without what has no effect.
+    pub fn in_effect(self) -> Self {
+        let align = match self.align.align {
+            Align::None => AlignOptions::default(),
+            _ => self.align,
+        };
+        let detector = if self.look_for_faces() { self.detector } else { Default::default() };
+        Self { align, detector, ..self }
+    }
+
     /// As they are given on the command line.
     pub fn arguments(&self) -> String {
         let AlignOptions { align, side, margin } = self.align;
@@ -52,7 +62,7 @@ impl FaceOptions {
         if align != Align::None {
             text += &format!(" --align-side {side} --margin {margin}");
         }
-        if self.detector != DetectorKind::default() {
+        if self.look_for_faces() {
             text += &format!(" --detector {}", self.detector.name());
         }
         for (is_set, name) in [(self.frontalise, " --frontalise"), (self.head_mask, " --head-mask")]
@@ -109,8 +119,9 @@ pub(super) struct KnownFace {
 
 impl KnownFace {
     /// The face in another of the images.
-    fn within(&self, image: Option<&Path>) -> Option<(SeenIn, ChosenFace)> {
-        let FaceRecord { seen_in, others, bounds, score, landmarks, .. } = self.found.as_ref()?;
+    fn within(&self, image: Option<&Path>) -> Option<Found> {
+        let FaceRecord { seen_in, others, bounds, score, landmarks, turned_from_deg, .. } =
+            self.found.as_ref()?;
         let [right, down] =
             image.and_then(|image| self.motions.get(image)).copied().unwrap_or_default();
         let move_point = |p: PixelPoint| PixelPoint::new(p.column + right, p.row + down);
@@ -119,14 +130,24 @@ impl KnownFace {
             score: *score,
             landmarks: landmarks.map(move_point),
         };
-        Some((*seen_in, ChosenFace { face, others: *others }))
+        let chosen = ChosenFace { face, others: *others };
+        Some(Found { seen_in: *seen_in, chosen, turned_deg: Some(*turned_from_deg) })
     }
+}
+
+/// A face where it was found.
+struct Found {
+    seen_in: SeenIn,
+    chosen: ChosenFace,
+    /// How the head is turned, if that is known (it may be known that it could not be told); else the
+    /// maps tell it.
+    turned_deg: Option<Option<[f64; 3]>>,
 }
 
 /// A capture's maps as it was taken, and its face.
 pub(super) struct Solved {
     pub maps: Reconstruction,
-    found: Option<(SeenIn, ChosenFace)>,
+    found: Option<Found>,
     warnings: Vec<String>,
 }
 
@@ -193,8 +214,8 @@ impl FaceWork {
         let surface =
             SurfaceMaps { normals: maps.normals, albedo: maps.albedo, residual: maps.residual };
         // Without a face or a background to tell it from, the mask is that of any capture.
-        capture.mask = found.as_ref().and_then(|(_, chosen)| {
-            head_mask(&surface, &foreground, &chosen.face.bounds)
+        capture.mask = found.as_ref().and_then(|found| {
+            head_mask(&surface, &foreground, &found.chosen.face.bounds)
                 .map_err(|reason| warnings.push(format!("head mask: {reason}")))
                 .ok()
         });
@@ -204,9 +225,10 @@ impl FaceWork {
     /// Brings the face of a solved capture to where it is wanted.
     pub fn place(&self, solved: Solved) -> Faced {
         let Solved { mut maps, found, mut warnings } = solved;
-        let Some((seen_in, ChosenFace { mut face, others })) = found else {
+        let Some(Found { seen_in, chosen, turned_deg }) = found else {
             return Faced { maps, face: None, warnings };
         };
+        let ChosenFace { mut face, others } = chosen;
         if others > 0 {
             let more =
                 if others == 1 { "one more face".into() } else { format!("{others} more faces") };
@@ -223,10 +245,19 @@ impl FaceWork {
             residual_px: None,
         };
         if self.options.frontalise {
-            match HeadPose::of(&face.landmarks, &maps.depth) {
+            let own = HeadPose::of(&face.landmarks, &maps.depth);
+            let pose = match (own, turned_deg) {
+                (Ok(own), None) => Ok(own),
+                (Ok(own), Some(Some(turned))) => Ok(own.turned_by(turned)),
+                (_, Some(None)) => Err("that of its capture was not told".to_string()),
+                (Err(reason), _) => Err(reason.to_string()),
+            };
+            match pose {
                 Ok(pose) => {
-                    let turned = [pose.yaw_deg(), pose.pitch_deg(), pose.roll_deg()];
-                    record.turned_from_deg = Some(turned);
+                    record.turned_from_deg = Some(match turned_deg.flatten() {
+                        Some(turned) => turned,
+                        None => [pose.yaw_deg(), pose.pitch_deg(), pose.roll_deg()],
+                    });
                     // Tipped by depth that bends slowly, a head looks worse than it did.
                     let pose = pose.without_pitch();
                     let before = PixelPoint::mean(&face.landmarks.points());
@@ -265,7 +296,7 @@ impl FaceWork {
         }
     }
 
-    fn find(&self, maps: &Reconstruction) -> Option<(SeenIn, ChosenFace)> {
+    fn find(&self, maps: &Reconstruction) -> Option<Found> {
         let images = [&maps.images];
         let albedo = || match &maps.albedo_rgb {
             Some(rgb) => albedo_picture(&Albedo::Rgb(rgb.clone())),
@@ -277,7 +308,8 @@ impl FaceWork {
             (SeenIn::Albedo, &albedo),
         ];
         looks.into_iter().find_map(|(seen_in, picture)| {
-            Some((seen_in, find_subject(self.detector.as_ref(), &picture()?)?))
+            let chosen = find_subject(self.detector.as_ref(), &picture()?)?;
+            Some(Found { seen_in, chosen, turned_deg: None })
         })
     }
 }

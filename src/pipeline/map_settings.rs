@@ -26,7 +26,7 @@ impl MapSettings {
                 return Err(IoError::unsuitable(
                     folder,
                     "its faces are not where those of the other folders are; run `lumiface preprocess` \
-                     with the same --align, --align-side, --margin, --frontalise and --head-mask",
+                     with the same --align, --align-side, --margin, --detector, --frontalise and --head-mask",
                 ));
             }
             all = Some(settings);
@@ -43,7 +43,9 @@ impl MapSettings {
             return Ok(None);
         }
         let text = read_text(path)?;
-        serde_json::from_str(&text).map(Some).map_err(|e| IoError::unsuitable(path, e))
+        let settings: Self =
+            serde_json::from_str(&text).map_err(|e| IoError::unsuitable(path, e))?;
+        Ok(Some(Self { faces: settings.faces.in_effect() }))
     }
 
     /// Refuses maps that are not as those that a run was trained on.

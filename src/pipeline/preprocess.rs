@@ -134,6 +134,7 @@ pub fn preprocess(
     options: &PreprocessOptions,
     emit: EventSink<'_>,
 ) -> Result<PreprocessSummary, PreprocessError> {
+    let options = &PreprocessOptions { faces: options.faces.in_effect(), ..options.clone() };
     let inventory = find_captures(options.layout, &options.root, &options.layout_options)?;
     if let Some(detected) = &inventory.detected {
         emit(Event::LayoutDetected { reason: detected.reason.clone() });
@@ -163,7 +164,7 @@ pub fn preprocess(
         .map(|(source, relit)| {
             let own = work(source, None);
             // All images of a capture show one face, whichever of them a session is made of.
-            let known = own.record().and_then(|record| record.known_face(&options.out));
+            let known = own.record().and_then(Record::known_face);
             let relit = relit.par_iter().map(|source| work(source, known.as_ref())).collect();
             (own, relit)
         })
@@ -279,7 +280,7 @@ fn process(
     write_json(&staged.path(files::QUALITY), &quality)?;
     preview(&maps).write(&staged.path(files::PREVIEW))?;
     let how = How::of(&maps, &capture, &options.root);
-    let record = Record::finish(staged, fingerprint, row, how, &capture.dropped)?;
+    let record = Record::finish(staged, fingerprint, row, face, how, &capture.dropped)?;
     Ok(Outcome::Made(record))
 }
 

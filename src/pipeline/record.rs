@@ -19,6 +19,9 @@ pub const RECORD_FILE: &str = "capture.json";
 pub struct Record {
     fingerprint: String,
     pub row: ManifestRow,
+    /// The face in `face.json`, if there is one.
+    #[serde(skip)]
+    face: Option<FaceRecord>,
     how: How,
     /// Unusable images that were left out: told again on every run until they are mended.
     pub problems: Vec<String>,
@@ -63,13 +66,14 @@ impl Record {
         staged: StagedFolder,
         fingerprint: String,
         row: ManifestRow,
+        face: Option<FaceRecord>,
         how: How,
         dropped: &[String],
     ) -> Result<Self, IoError> {
         let sizes = staged.file_sizes()?;
         let problems =
             dropped.iter().map(|reason| format!("{}: left out {reason}", row.name())).collect();
-        let record = Self { fingerprint, row, how, problems, files: sizes };
+        let record = Self { fingerprint, row, face, how, problems, files: sizes };
         write_json(&staged.path(RECORD_FILE), &record)?;
         staged.keep_others(|name| {
             name == RECORD_FILE
@@ -84,7 +88,11 @@ impl Record {
     /// The record of a capture that is done and unchanged.
     pub fn of_finished(folder: &Path, fingerprint: &str) -> Option<Self> {
         let bytes = std::fs::read(folder.join(RECORD_FILE)).ok()?;
-        let record: Self = serde_json::from_slice(&bytes).ok()?;
+        let mut record: Self = serde_json::from_slice(&bytes).ok()?;
+        if record.row.face == Some(true) {
+            let face = std::fs::read(folder.join(files::FACE)).ok()?;
+            record.face = Some(serde_json::from_slice(&face).ok()?);
+        }
         let whole = record.files.iter().all(|(file, bytes)| {
             folder.join(file).metadata().is_ok_and(|metadata| metadata.len() == *bytes)
         });
@@ -93,13 +101,11 @@ impl Record {
 
     /// The face that was found in the capture, for sessions made of some of its images; `None` where none
     /// was looked for.
-    pub fn known_face(&self, out: &Path) -> Option<KnownFace> {
-        let found = self.row.face?.then(|| {
-            let bytes = std::fs::read(out.join(&self.row.folder).join(files::FACE)).ok()?;
-            serde_json::from_slice::<FaceRecord>(&bytes).ok()
-        });
+    pub fn known_face(&self) -> Option<KnownFace> {
+        self.row.face?;
         let motions = self.how.drift_px.clone().unwrap_or_default();
-        Some(KnownFace { found: found.flatten(), motions, fingerprint: self.fingerprint.clone() })
+        let fingerprint = self.fingerprint.clone();
+        Some(KnownFace { found: self.face.clone(), motions, fingerprint })
     }
 }
 

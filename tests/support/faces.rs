@@ -1,6 +1,7 @@
 //! Pictures of rendered people for finding faces: the same bytes whenever they are made.
 
 use super::{lumiface, stderr};
+use lumiface::face::{FaceFinder, PixelPoint, Turn};
 use lumiface::io::{Picture, read_picture};
 use lumiface::maps::Size;
 use std::path::Path;
@@ -183,4 +184,48 @@ impl Noise {
         self.0 ^= self.0 << 17;
         (self.0 >> 40) as f32 / (1u64 << 24) as f32
     }
+}
+
+/// Asserts that the one face of an upright picture is found where it is in the picture turned by quarters,
+/// and the turn told; gives the turned pictures.
+pub fn found_however_turned(finder: &dyn FaceFinder, upright: &Picture) -> [Picture; 3] {
+    let (turn, expected) = finder.faces_turned(upright, 20);
+    assert_eq!((turn, expected.len()), (Turn::None, 1));
+    let expected = &expected[0];
+    let Size { height, width } = upright.size;
+    let lying = Size::new(width, height);
+    let at = |row: usize, column: usize| upright.get(row, column);
+    // How each picture has to be turned, the picture, and where a position of the upright one is in it.
+    type Place = fn(PixelPoint, f64, f64) -> PixelPoint;
+    let cases: [(Turn, Picture, Place); 3] = [
+        (
+            Turn::Right,
+            Picture::from_fn(lying, |i| at(i % height, width - 1 - i / height)),
+            |p, w, _| PixelPoint::new(p.row, w - 1.0 - p.column),
+        ),
+        (
+            Turn::Half,
+            Picture::from_fn(upright.size, |i| at(height - 1 - i / width, width - 1 - i % width)),
+            |p, w, h| PixelPoint::new(w - 1.0 - p.column, h - 1.0 - p.row),
+        ),
+        (
+            Turn::Left,
+            Picture::from_fn(lying, |i| at(height - 1 - i % height, i / height)),
+            |p, _, h| PixelPoint::new(h - 1.0 - p.row, p.column),
+        ),
+    ];
+    cases.map(|(needed, picture, place)| {
+        let (turn, found) = finder.faces_turned(&picture, 20);
+        assert_eq!((turn, found.len()), (needed, 1));
+        let place = |p| place(p, width as f64, height as f64);
+        for (ours, upright) in found[0].landmarks.points().iter().zip(expected.landmarks.points()) {
+            assert!(ours.distance_to(place(upright)) < 1e-3, "{turn:?}: {ours:?}");
+        }
+        let (a, b) = (expected.bounds, found[0].bounds);
+        let corners = [PixelPoint::new(a.left, a.top), PixelPoint::new(a.right, a.bottom)];
+        let [p, q] = corners.map(place);
+        let off = (b.left - p.column.min(q.column)).abs() + (b.bottom - p.row.max(q.row)).abs();
+        assert!(off < 1e-3 && b.is_valid(), "{turn:?}: {b:?}");
+        picture
+    })
 }
