@@ -79,15 +79,22 @@ fn shrunk(values: &[f32], size: Size, tile: Size) -> Plane<f32> {
     Plane::new(tile, out)
 }
 
+/// The first image. It may be of another size than the maps, where the head was turned since: it is then
+/// made to fit.
 fn lit_image(images: &ImageStack, tile: Size) -> Picture {
+    let size = images.size;
     let first: Vec<f32> = match &images.pixels {
-        Pixels::F32(values) => {
-            let first = &values[..images.size.area()];
-            return grey(&shrunk(first, images.size, tile), 0.0, quantile(first, 0.995));
-        }
-        other => (0..images.size.area()).map(|p| other.get(p)).collect(),
+        Pixels::F32(values) => values[..size.area()].to_vec(),
+        other => (0..size.area()).map(|p| other.get(p)).collect(),
     };
-    grey(&shrunk(&first, images.size, tile), 0.0, quantile(&first, 0.995))
+    let fits = |tile: usize, length: usize| tile as f64 / length.max(1) as f64;
+    let scale = fits(tile.height, size.height).min(fits(tile.width, size.width)).min(1.0);
+    let scaled = |length: usize| ((length as f64 * scale).round() as usize).max(1);
+    let own = Size::new(scaled(size.height), scaled(size.width));
+    let mut picture = Picture::filled(tile, BACKGROUND);
+    let drawn = grey(&shrunk(&first, size, own), 0.0, quantile(&first, 0.995));
+    picture.paste(&drawn, (tile.height - own.height) / 2, (tile.width - own.width) / 2);
+    picture
 }
 
 /// The usual colours: R, G, B = (n + 1) / 2.
@@ -159,4 +166,27 @@ pub fn view_picture(view: &[f32], side: usize, modality: Modality) -> Picture {
             Modality::Albedo | Modality::Depth | Modality::Raw => [byte(0.5 + 0.2 * value(0)); 3],
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_of_another_size_than_the_maps_is_whole_and_keeps_its_shape() {
+        let size = Size::new(16, 12);
+        let images = ImageStack::new(size, 1, Pixels::U8(vec![200; size.area()]));
+        let tile = Size::new(16, 24);
+        let picture = lit_image(&images, tile);
+        for p in 0..tile.area() {
+            let (row, column) = (p / tile.width, p % tile.width);
+            let within = (6..18).contains(&column);
+            assert_eq!(picture.get(row, column) == BACKGROUND, !within, "{row} {column}");
+        }
+        // Made smaller where it is larger than its tile, in both directions alike.
+        let picture = lit_image(&images, Size::new(8, 8));
+        let bright = |r: usize, c: usize| picture.get(r, c) != BACKGROUND;
+        assert_eq!((0..8).filter(|&c| bright(4, c)).count(), 6);
+        assert_eq!((0..8).filter(|&r| bright(r, 4)).count(), 8);
+    }
 }
