@@ -1,7 +1,7 @@
 //! The command that finds faces in pictures.
 
 use super::progress::Progress;
-use super::{counted, report_problems, say};
+use super::{counted, report_problems, say, wrong_usage};
 use crate::face::{DetectorKind, DetectorOptions};
 use crate::gpu::DeviceRequest;
 use crate::pipeline::{DetectOptions, detect};
@@ -26,12 +26,17 @@ pub(super) struct DetectArguments {
     /// Print faces.json too
     #[arg(long)]
     json: bool,
-    /// auto, cpu, gpu or gpu:NAME; yunet looks on the CPU
+    /// auto, cpu, gpu or gpu:NAME; yunet takes auto and cpu alone
     #[arg(long, default_value = "cpu")]
     device: DeviceRequest,
 }
 
 pub(super) fn run(arguments: DetectArguments) -> anyhow::Result<u8> {
+    if arguments.detector == DetectorKind::Yunet
+        && matches!(arguments.device, DeviceRequest::Gpu(_))
+    {
+        wrong_usage("yunet looks on the CPU alone; leave --device out, or take mtcnn");
+    }
     let options = DetectOptions {
         images: arguments.images,
         out: arguments.out,

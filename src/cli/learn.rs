@@ -462,15 +462,13 @@ pub(super) fn run_weights(command: WeightsCommand) -> anyhow::Result<u8> {
 
 fn import_detector(detector: DetectorKind, source: &Path) -> anyhow::Result<()> {
     let folder = weights_folder()?;
-    let unpublished = match detector {
-        DetectorKind::Mtcnn => crate::face::import_weights(source, &folder)?.unpublished,
-        DetectorKind::Yunet => {
-            import_yunet(source, &folder)?;
-            Vec::new()
+    match detector {
+        DetectorKind::Mtcnn => {
+            for file in crate::face::import_weights(source, &folder)?.unpublished {
+                tell!("{file} is not the published one (another SHA-256); it fits, and was taken");
+            }
         }
-    };
-    for file in &unpublished {
-        tell!("{file} is not the published one (another SHA-256); it fits, and was taken");
+        DetectorKind::Yunet => import_yunet(source, &folder)?,
     }
     say!("{}", folder.display());
     Ok(())

@@ -327,7 +327,9 @@ fn run_preprocess(arguments: PreprocessArguments) -> anyhow::Result<u8> {
         head_mask: arguments.head_mask,
     };
     if arguments.detector.is_some() && !faces.look_for_faces() {
-        wrong_usage("--detector looks for faces for --align, --frontalise and --head-mask alone");
+        wrong_usage(
+            "--detector says what finds the face for --align, --frontalise and --head-mask; add one or leave it out",
+        );
     }
     let options = PreprocessOptions {
         root: arguments.root,

@@ -29,6 +29,8 @@ pub enum PoseError {
     NoDepth(&'static str),
     #[error("the landmarks fix no pose: eyes and mouth lie in one line; detect the face again")]
     Degenerate,
+    #[error("how the head is turned could not be told in its capture, so it is left as it is")]
+    NotTold,
 }
 
 /// A head's turn. Positions are (column, −row, depth), all in pixels.
@@ -44,9 +46,7 @@ impl HeadPose {
     /// # Errors
     /// A landmark without depth about it, or landmarks in one line.
     pub fn of(landmarks: &Landmarks, depth: &DepthMap) -> Result<Self, PoseError> {
-        let eyes = PixelPoint::mean(&[landmarks.left_eye, landmarks.right_eye]);
-        let mouth = PixelPoint::mean(&[landmarks.left_mouth, landmarks.right_mouth]);
-        let radius = (DISC_SHARE * eyes.distance_to(mouth)).max(1.0);
+        let radius = disc_radius(landmarks);
         let at = |point: PixelPoint, name| {
             let z = depth_about(depth, point, radius).ok_or(PoseError::NoDepth(name))?;
             Ok(Vector3::new(point.column, -point.row, z))
@@ -87,17 +87,36 @@ impl HeadPose {
         (-right.y).atan2(right.x).to_degrees()
     }
 
-    /// The pose of these yaw, pitch and roll, in degrees as told by the functions above, about the same
-    /// point: another depth of the same head tells the same turn. The yaw is less than 90° to either side.
-    pub fn turned_by(&self, [yaw, pitch, roll]: [f64; 3]) -> Self {
+    /// The pose of these yaw, pitch and roll, in degrees as told by the functions above, about the middle
+    /// of eyes and mouth, as deep as those of them that have a depth: for other maps of a head whose pose
+    /// is known. The yaw is less than 90° to either side.
+    ///
+    /// # Errors
+    /// No depth at any of them.
+    pub fn from_angles_deg(
+        [yaw, pitch, roll]: [f64; 3],
+        landmarks: &Landmarks,
+        depth: &DepthMap,
+    ) -> Result<Self, PoseError> {
+        let Landmarks { left_eye, right_eye, left_mouth, right_mouth, .. } = *landmarks;
+        let points = [left_eye, right_eye, left_mouth, right_mouth];
+        let radius = disc_radius(landmarks);
+        let depths: Vec<f64> =
+            points.iter().filter_map(|point| depth_about(depth, *point, radius)).collect();
+        if depths.is_empty() {
+            return Err(PoseError::NoDepth("eyes and mouth"));
+        }
+        let middle = PixelPoint::mean(&points);
+        let z = depths.iter().sum::<f64>() / depths.len() as f64;
+        let pivot = Vector3::new(middle.column, -middle.row, z);
         let [(sin_yaw, cos_yaw), (sin_pitch, cos_pitch), (sin_roll, cos_roll)] =
             [yaw, pitch, roll].map(|angle| angle.to_radians().sin_cos());
         let z = Vector3::new(sin_yaw * cos_pitch, sin_pitch, cos_yaw * cos_pitch);
         // Perpendicular to z, and seen under the roll.
         let x = Vector3::new(cos_roll * z.z, -sin_roll * z.z, sin_roll * z.y - cos_roll * z.x);
-        let Some(x) = x.try_normalize(1e-6) else { return *self };
+        let x = x.try_normalize(1e-6).ok_or(PoseError::Degenerate)?;
         let axes = Matrix3::from_columns(&[x, z.cross(&x), z]);
-        Self { to_frontal: Rotation3::from_matrix_unchecked(axes.transpose()), ..*self }
+        Ok(Self { to_frontal: Rotation3::from_matrix_unchecked(axes.transpose()), pivot })
     }
 
     /// The same turn but for the pitch, of which depth from few lights knows least.
@@ -120,6 +139,12 @@ impl HeadPose {
         let moved = self.apply(Vector3::new(point.column, -point.row, z));
         Some(PixelPoint::new(moved.x, -moved.y))
     }
+}
+
+fn disc_radius(landmarks: &Landmarks) -> f64 {
+    let eyes = PixelPoint::mean(&[landmarks.left_eye, landmarks.right_eye]);
+    let mouth = PixelPoint::mean(&[landmarks.left_mouth, landmarks.right_mouth]);
+    (DISC_SHARE * eyes.distance_to(mouth)).max(1.0)
 }
 
 /// The median depth of a disc; `None` where nothing is defined in it.
@@ -165,15 +190,28 @@ mod tests {
 
     #[test]
     fn a_turn_is_had_again_from_its_angles() {
-        let other =
-            HeadPose { to_frontal: Rotation3::identity(), pivot: Vector3::new(1.0, 2.0, 3.0) };
+        let place = |x, y| PixelPoint::new(x, y);
+        let landmarks = Landmarks::from_points([
+            place(10.0, 10.0),
+            place(30.0, 10.0),
+            place(20.0, 20.0),
+            place(12.0, 30.0),
+            place(28.0, 30.0),
+        ]);
+        // Nothing is known of the left.
+        let depth = Plane::from_fn(Size::new(40, 40), |_, c| if c < 20 { f32::NAN } else { 7.0 });
+        assert!(HeadPose::of(&landmarks, &depth).is_err());
         for (x, y, z) in [(0.0, 0.0, 0.0), (0.2, -0.5, 0.1), (-0.4, 1.2, 0.6), (0.3, -1.0, -0.8)] {
-            let pose = HeadPose { to_frontal: Rotation3::from_euler_angles(x, y, z), ..other };
-            let again = other.turned_by([pose.yaw_deg(), pose.pitch_deg(), pose.roll_deg()]);
+            let to_frontal = Rotation3::from_euler_angles(x, y, z);
+            let pose = HeadPose { to_frontal, pivot: Vector3::new(20.0, -20.0, 7.0) };
+            let angles = [pose.yaw_deg(), pose.pitch_deg(), pose.roll_deg()];
+            let again = HeadPose::from_angles_deg(angles, &landmarks, &depth).unwrap();
             let left = again.to_frontal.rotation_to(&pose.to_frontal).angle();
             assert!(left < 1e-7, "{left} of {x} {y} {z}");
-            assert_eq!(again.pivot, other.pivot);
+            assert_eq!(again.pivot, pose.pivot);
         }
+        let nothing = Plane::filled(depth.size, f32::NAN);
+        assert!(HeadPose::from_angles_deg([0.0; 3], &landmarks, &nothing).is_err());
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub struct DetectOptions {
     pub detector: DetectorKind,
     /// Side of the smallest face, pixels.
     pub smallest_face: u32,
+    /// What MTCNN looks on; YuNet looks on the CPU.
     pub device: DeviceRequest,
 }
 
@@ -93,11 +94,7 @@ fn drawn_before(json: &Path) -> Result<BTreeSet<PathBuf>, IoError> {
 pub fn detect(options: &DetectOptions, emit: EventSink<'_>) -> Result<DetectSummary, DetectError> {
     let weights = weights_folder()?;
     let device = match (options.detector, &options.device) {
-        (_, DeviceRequest::Cpu) | (DetectorKind::Yunet, DeviceRequest::Auto) => Device::flex(),
-        (DetectorKind::Yunet, _) => {
-            let reason = "yunet looks on the CPU alone; leave --device out, or take mtcnn";
-            return Err(DetectError::Options(reason.into()));
-        }
+        (DetectorKind::Yunet, _) | (_, DeviceRequest::Cpu) => Device::flex(),
         (DetectorKind::Mtcnn, request) => learning_device(request, emit)?.0,
     };
     let wanted = DetectorOptions { smallest_face: options.smallest_face, ..Default::default() };

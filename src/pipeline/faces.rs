@@ -9,8 +9,8 @@ use super::record::within;
 use crate::capture::Capture;
 use crate::face::{
     Align, AlignOptions, ChosenFace, Detection, DetectionView, DetectorKind, FaceBox, FaceFinder,
-    FaceMaps, HeadPose, Landmarks, PixelPoint, Similarity, Warp, albedo_picture, find_subject,
-    frontalise, head_mask, weights_folder,
+    FaceMaps, HeadPose, Landmarks, PixelPoint, PoseError, Similarity, Warp, albedo_picture,
+    find_subject, frontalise, head_mask, weights_folder,
 };
 use crate::io::Picture;
 use crate::maps::{Albedo, Plane};
@@ -245,12 +245,10 @@ impl FaceWork {
             residual_px: None,
         };
         if self.options.frontalise {
-            let own = HeadPose::of(&face.landmarks, &maps.depth);
-            let pose = match (own, turned_deg) {
-                (Ok(own), None) => Ok(own),
-                (Ok(own), Some(Some(turned))) => Ok(own.turned_by(turned)),
-                (_, Some(None)) => Err("that of its capture was not told".to_string()),
-                (Err(reason), _) => Err(reason.to_string()),
+            let pose = match turned_deg {
+                None => HeadPose::of(&face.landmarks, &maps.depth),
+                Some(Some(known)) => HeadPose::from_angles_deg(known, &face.landmarks, &maps.depth),
+                Some(None) => Err(PoseError::NotTold),
             };
             match pose {
                 Ok(pose) => {

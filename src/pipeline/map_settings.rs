@@ -25,8 +25,9 @@ impl MapSettings {
             if all.is_some_and(|first| first != settings) {
                 return Err(IoError::unsuitable(
                     folder,
-                    "its faces are not where those of the other folders are; run `lumiface preprocess` \
-                     with the same --align, --align-side, --margin, --detector, --frontalise and --head-mask",
+                    "its faces were not found and placed as those of the other folders; run `lumiface \
+                     preprocess` with the same --align, --align-side, --margin, --detector, --frontalise \
+                     and --head-mask",
                 ));
             }
             all = Some(settings);

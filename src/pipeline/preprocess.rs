@@ -146,6 +146,13 @@ pub fn preprocess(
     let compute = open_compute(&options.device, emit)?;
     let _lock = FolderLock::acquire(&options.out)?;
     check_manifest_is_ours(&options.out)?;
+    let listed = listed(&options.out);
+    let settings = MapSettings { faces: options.faces };
+    if !MapSettings::of(std::slice::from_ref(&options.out)).is_ok_and(|made| made == settings) {
+        // Stopped on the way, the folder would hold maps of both kinds, and say that all are of one.
+        remove_file(&options.out.join(crate::dataset::MANIFEST_FILE))?;
+    }
+    settings.keep(&options.out)?;
     let relit: Vec<Vec<CaptureSource>> =
         inventory.captures.iter().map(|source| source.relit(options.relit)).collect();
     let total = inventory.captures.len() + relit.iter().map(Vec::len).sum::<usize>();
@@ -203,20 +210,18 @@ pub fn preprocess(
         write_atomically(&list, |out| out.write_all(text.as_bytes()))?;
         summary.problem_list = Some(list);
     }
-    summary.unlisted = unlisted(&options.out, &rows);
-    MapSettings { faces: options.faces }.keep(&options.out)?;
+    let names: BTreeSet<String> = rows.iter().map(ManifestRow::name).collect();
+    summary.unlisted = listed.difference(&names).count();
     // Even an empty one: an older manifest would speak of captures that fail by now.
     Manifest { root: options.out.clone(), rows }.write()?;
     summary.manifest = options.out.join(crate::dataset::MANIFEST_FILE);
     Ok(summary)
 }
 
-/// How many captures of the manifest that is about to be replaced are not among its new rows.
-fn unlisted(out: &Path, rows: &[ManifestRow]) -> usize {
-    // One that cannot be read is replaced as a whole.
-    let Ok(earlier) = Manifest::read(out) else { return 0 };
-    let names: BTreeSet<String> = rows.iter().map(ManifestRow::name).collect();
-    earlier.rows.iter().filter(|row| !names.contains(&row.name())).count()
+/// The captures of the manifest that is about to be replaced; none of one that cannot be read.
+fn listed(out: &Path) -> BTreeSet<String> {
+    let rows = Manifest::read(out).map_or_else(|_| Vec::new(), |manifest| manifest.rows);
+    rows.iter().map(ManifestRow::name).collect()
 }
 
 /// A table of the user's that is called like ours is not written over.

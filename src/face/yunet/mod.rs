@@ -50,8 +50,8 @@ pub struct YuNetOptions {
     pub smallest_face: u32,
 }
 
-/// A face of this score stands upright: of 182 rendered ones none was surer than 0.89 on its head or its
-/// side, and three quarters were surer upright.
+/// A face of this score stands upright: of the rendered ones that were tried none was surer than 0.89 on
+/// its head or its side.
 const SURELY_UPRIGHT: f64 = 0.9;
 
 impl Default for YuNetOptions {
