@@ -364,8 +364,14 @@ fn captures_come_aligned_and_what_shows_no_face_is_left_out() {
         workshop.refused("dataset split /aligned --gallery 2 --out /split.csv", 1, "manifest");
     }
 
-    // Maps that moved take their lit images with them.
+    // None of a capture's files is written over by a stage.
     workshop.done(command);
+    let row = aligned.rows.iter().find(|row| row.face == Some(true)).unwrap();
+    let folder = format!("/aligned/{}", row.folder.display());
+    let relight = format!("relight {folder} --light=-40,20 --out {folder}/{}", files::lit(0));
+    workshop.refused(&relight, 2, "belongs to a capture's maps");
+
+    // Maps that moved take their lit images with them.
     std::fs::rename(workshop.path("aligned"), workshop.path("moved")).unwrap();
     let moved = Manifest::read(&workshop.path("moved")).unwrap();
     let lit = &moved.rows.iter().find(|row| row.face == Some(true)).unwrap().images[0];

@@ -288,6 +288,9 @@ fn a_wheel_and_a_folder_give_the_same_weights() {
     wheel(&path, &[("rnet.pt", &r), ("pnet.pt", &p)]);
     let error = import_weights(&path, folder.path()).unwrap_err();
     assert!(matches!(&error, WeightsError::NoSuchNetwork { file, .. } if file == "onet.pt"));
+    wheel(&path, &[("rnet.pt", &r), ("onet.pt", &o), ("pnet.pt", &p), ("old/pnet.pt", &p)]);
+    let error = import_weights(&path, folder.path()).unwrap_err();
+    assert!(matches!(&error, WeightsError::SeveralNetworks { file, .. } if file == "pnet.pt"));
     // What was there before is still good.
     assert_eq!(weights(&folder), weights(&from_folder));
     std::fs::write(&path, &p).unwrap();

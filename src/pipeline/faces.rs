@@ -4,8 +4,7 @@
 //! is no harm; where that shows no face, at the brightest of each pixel, then at the albedo. A crop so
 //! tight that the face fills it is looked at once more within a grey border ([`find_subject`]).
 
-use super::PreprocessError;
-use super::record::within;
+use super::{PreprocessError, path_within};
 use crate::capture::Capture;
 use crate::face::{
     Align, AlignOptions, ChosenFace, Detection, DetectionView, DetectorKind, FaceBox, FaceFinder,
@@ -119,7 +118,7 @@ pub(super) struct KnownFace {
 
 impl KnownFace {
     /// The face in another of the images.
-    fn within(&self, image: Option<&Path>) -> Option<Found> {
+    fn in_image(&self, image: Option<&Path>) -> Option<Found> {
         let FaceRecord { seen_in, others, bounds, score, landmarks, turned_from_deg, .. } =
             self.found.as_ref()?;
         let [right, down] =
@@ -196,7 +195,7 @@ impl FaceWork {
             Some((known, root)) => {
                 let still = || Registration::still(files.len()).reference;
                 let reference = maps.registration.as_ref().map_or_else(still, |r| r.reference);
-                known.within(files.get(reference).map(|file| within(root, file)))
+                known.in_image(files.get(reference).map(|file| path_within(root, file)))
             }
         };
         // A head is told from its background by what the background's surface is like.

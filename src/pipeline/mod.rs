@@ -42,11 +42,10 @@ pub use synth::{SynthError, SynthOptions, import_faces, synth, synth_scene};
 pub use train::{TrainOptions, TrainRunError, train};
 pub use weights::{ImportOptions, WeightsError, describe, export_weights, import_weights};
 
-use record::RECORD_FILE;
+use record::{RECORD_FILE, is_of_capture};
 
 use crate::calibrate::CalibrateError;
 use crate::capture::CaptureError;
-use crate::dataset::files;
 use crate::gpu::{AdapterChoice, DeviceRequest, Gpu, GpuError, choose_adapter, list_adapters};
 use crate::io::IoError;
 use crate::reconstruct::Compute;
@@ -90,15 +89,18 @@ fn check_output<'a>(
         )));
     }
     let name = out.file_name().unwrap_or_default().to_string_lossy();
-    let of_a_capture = files::ALL.contains(&&*name)
-        || [files::ALBEDO_RGB, files::QUALITY, RECORD_FILE].contains(&&*name);
-    if out.exists() && of_a_capture && out.with_file_name(RECORD_FILE).exists() {
+    if out.exists() && is_of_capture(&name) && out.with_file_name(RECORD_FILE).exists() {
         return Err(StageError::Usage(format!(
             "{}: belongs to a capture's maps; choose another --out",
             out.display()
         )));
     }
     Ok(())
+}
+
+/// A path of a data set as it stays when the set moves.
+fn path_within<'a>(root: &Path, path: &'a Path) -> &'a Path {
+    path.strip_prefix(root).unwrap_or(path)
 }
 
 /// What happens while a command works.

@@ -6,8 +6,8 @@
 
 use super::faces::{FaceOptions, FaceRecord, FaceWork, Faced, KnownFace};
 use super::map_settings::MapSettings;
-use super::record::{How, Record, fingerprint};
-use super::{Event, EventSink, open_compute};
+use super::record::{How, RECORD_FILE, Record};
+use super::{Event, EventSink, open_compute, path_within};
 use crate::capture::{Capture, CaptureError, CaptureSource, Layout, LayoutOptions, find_captures};
 use crate::dataset::{Manifest, ManifestRow, files};
 use crate::face::{AlignError, DetectorError, Similarity, WeightsError};
@@ -22,9 +22,12 @@ use crate::reconstruct::{
 };
 use crate::report::preview;
 use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+/// Raised whenever the same input gives other maps, so that old ones are made anew.
+const MAPS_VERSION: u32 = 3;
 const PROBLEMS_FILE: &str = "problems.txt";
 
 #[derive(Clone, Debug)]
@@ -272,7 +275,7 @@ fn process(
     let mut row = manifest_row(source, &capture, &maps, &quality);
     row.face = faces.map(|_| face.is_some());
     row.warnings.extend(warnings);
-    let staged = StagedFolder::create(&folder, super::RECORD_FILE)?;
+    let staged = StagedFolder::create(&folder, RECORD_FILE)?;
     write_maps(&staged, &maps, options.compression)?;
     if let Some(face) = &face {
         write_json(&staged.path(files::FACE), face)?;
@@ -377,4 +380,36 @@ fn write_maps(
         write_rgb(&staged.path(files::ALBEDO_RGB), albedo, compression)?;
     }
     write_mask(&staged.path(files::MASK), &maps.mask)
+}
+
+/// A hash of what the maps and the manifest row depend on. Images count by path, size and time
+/// of change, as for `make`: reading every pixel again would cost as much as solving.
+fn fingerprint(
+    source: &CaptureSource,
+    options: &PreprocessOptions,
+    faces: Option<&FaceWork>,
+    known: Option<&KnownFace>,
+) -> String {
+    let mut hash = Sha256::new();
+    let mut add = |text: String| {
+        hash.update(text.len().to_le_bytes());
+        hash.update(text);
+    };
+    let source_state = (source.name(), &source.labels, source.training_only, &source.warnings);
+    let made_by = (MAPS_VERSION, &options.reconstruct, options.compression);
+    add(format!("{made_by:?} {source_state:?} {:?}", source.lights));
+    if let Some(faces) = faces {
+        add(faces.fingerprint());
+    }
+    if let Some(known) = known {
+        add(known.fingerprint.clone());
+    }
+    let rig = &source.rig;
+    let rig_state = (&rig.camera, &rig.near, &rig.colour_intensities, rig.transfer);
+    add(format!("{rig_state:?}"));
+    for path in source.images.iter().chain(&rig.ambient).chain(&rig.mask) {
+        let state = path.metadata().ok().map(|m| (m.len(), m.modified().ok()));
+        add(format!("{} {state:?}", path_within(&options.root, path).display()));
+    }
+    format!("{:x}", hash.finalize())
 }

@@ -1,19 +1,23 @@
-//! What lies beside a capture's maps: how they were made, and a fingerprint of all that they depend on.
+//! What lies beside a capture's maps: how they were made, and the fingerprint of all that they depend on.
 
-use super::PreprocessOptions;
-use super::faces::{FaceRecord, FaceWork, KnownFace};
-use crate::capture::{Capture, CaptureSource};
+use super::faces::{FaceRecord, KnownFace};
+use super::path_within;
+use crate::capture::Capture;
 use crate::dataset::{ManifestRow, files};
 use crate::io::{IoError, StagedFolder, write_json};
 use crate::reconstruct::Reconstruction;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Raised whenever the same input gives other maps, so that old ones are made anew.
-const MAPS_VERSION: u32 = 3;
 pub const RECORD_FILE: &str = "capture.json";
+
+/// Whether a file of this name is one of a capture's maps, or of what lies beside them.
+pub fn is_of_capture(name: &str) -> bool {
+    [RECORD_FILE, files::ALBEDO_RGB, files::QUALITY, files::FACE].contains(&name)
+        || files::is_lit(name)
+        || files::ALL.contains(&name)
+}
 
 #[derive(Serialize, Deserialize)]
 pub struct Record {
@@ -50,7 +54,7 @@ pub struct How {
 impl How {
     pub fn of(maps: &Reconstruction, capture: &Capture, root: &Path) -> Self {
         let moved = maps.registration.as_ref().filter(|r| !r.is_still());
-        let names = capture.files.iter().map(|path| within(root, path).to_path_buf());
+        let names = capture.files.iter().map(|path| path_within(root, path).to_path_buf());
         Self {
             because: maps.because.clone(),
             offset: maps.offset.map(|offset| offset.level),
@@ -75,12 +79,7 @@ impl Record {
             dropped.iter().map(|reason| format!("{}: left out {reason}", row.name())).collect();
         let record = Self { fingerprint, row, face, how, problems, files: sizes };
         write_json(&staged.path(RECORD_FILE), &record)?;
-        staged.keep_others(|name| {
-            name == RECORD_FILE
-                || [files::ALBEDO_RGB, files::QUALITY, files::FACE].contains(&name)
-                || files::is_lit(name)
-                || files::ALL.contains(&name)
-        })?;
+        staged.keep_others(is_of_capture)?;
         staged.commit()?;
         Ok(record)
     }
@@ -107,41 +106,4 @@ impl Record {
         let fingerprint = self.fingerprint.clone();
         Some(KnownFace { found: self.face.clone(), motions, fingerprint })
     }
-}
-
-/// A path as it stays when the data set moves.
-pub fn within<'a>(root: &Path, path: &'a Path) -> &'a Path {
-    path.strip_prefix(root).unwrap_or(path)
-}
-
-/// A hash of what the maps and the manifest row depend on. Images count by path, size and time
-/// of change, as for `make`: reading every pixel again would cost as much as solving.
-pub fn fingerprint(
-    source: &CaptureSource,
-    options: &PreprocessOptions,
-    faces: Option<&FaceWork>,
-    known: Option<&KnownFace>,
-) -> String {
-    let mut hash = Sha256::new();
-    let mut add = |text: String| {
-        hash.update(text.len().to_le_bytes());
-        hash.update(text);
-    };
-    let source_state = (source.name(), &source.labels, source.training_only, &source.warnings);
-    let made_by = (MAPS_VERSION, &options.reconstruct, options.compression);
-    add(format!("{made_by:?} {source_state:?} {:?}", source.lights));
-    if let Some(faces) = faces {
-        add(faces.fingerprint());
-    }
-    if let Some(known) = known {
-        add(known.fingerprint.clone());
-    }
-    let rig = &source.rig;
-    let rig_state = (&rig.camera, &rig.near, &rig.colour_intensities, rig.transfer);
-    add(format!("{rig_state:?}"));
-    for path in source.images.iter().chain(&rig.ambient).chain(&rig.mask) {
-        let state = path.metadata().ok().map(|m| (m.len(), m.modified().ok()));
-        add(format!("{} {state:?}", within(&options.root, path).display()));
-    }
-    format!("{:x}", hash.finalize())
 }

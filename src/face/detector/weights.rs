@@ -72,6 +72,8 @@ pub enum WeightsError {
     Io(#[from] IoError),
     #[error("{path}: holds no {file}; give the folder with pnet.pt, rnet.pt and onet.pt, or the facenet-pytorch wheel", path = .path.display())]
     NoSuchNetwork { path: PathBuf, file: String },
+    #[error("{path}: holds more than one {file}; unpack it and give the folder with pnet.pt, rnet.pt and onet.pt", path = .path.display())]
+    SeveralNetworks { path: PathBuf, file: String },
     #[error("{path}: is neither a folder nor a zip archive ({reason}); give the folder with pnet.pt, rnet.pt and onet.pt, or the facenet-pytorch wheel", path = .path.display())]
     NoArchive { path: PathBuf, reason: String },
     #[error("{path}: {file} cannot be read ({reason}); fetch it again", path = .path.display())]
@@ -279,12 +281,17 @@ fn read_member(source: &Path, file: &str) -> Result<Vec<u8>, WeightsError> {
         path: source.to_path_buf(),
         reason: e.to_string(),
     })?;
-    let name = archive
+    let mut names = archive
         .file_names()
         .filter_map(Result::ok)
-        .find(|name| name.rsplit('/').next() == Some(file))
-        .map(|name| name.into_owned())
-        .ok_or_else(missing)?;
+        .filter(|name| name.rsplit('/').next() == Some(file))
+        .map(|name| name.into_owned());
+    let name = names.next().ok_or_else(missing)?;
+    if names.next().is_some() {
+        let path = source.to_path_buf();
+        return Err(WeightsError::SeveralNetworks { path, file: file.to_string() });
+    }
+    drop(names);
     let unreadable = |reason: String| WeightsError::Unreadable {
         path: source.to_path_buf(),
         file: name.clone(),
