@@ -85,8 +85,9 @@ struct Chunk {
 /// Whether one search is expected to end earlier on a hardware GPU than on the cores, the way of
 /// the rows to the device included. Rows that are there already are always worth it.
 ///
-/// The figures are on the low side of those of `docs/results.md`: an H200 reaches three times the GPU's,
-/// and sixteen cores of a server four fifths of a core's each.
+/// A core's speed is that of two cores in `docs/results.md`, of which sixteen of a server reach three
+/// quarters each; the GPU's is an estimate on the low side, three times as much on an H200, whose rows go
+/// up at 3.8 GB/s. How long a device takes to open is an estimate.
 pub fn pays(rows: usize, dim: usize, queries: usize, cores: usize) -> bool {
     /// Multiply-adds a second, of one core and of the GPU.
     const CORE: f64 = 5e10;
