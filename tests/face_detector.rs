@@ -11,13 +11,16 @@ use lumiface::face::{
     BurnNets, CpuNets, Detector, DetectorOptions, Features, Net, Scratch, Turn, WeightSet,
     WeightsError, import_weights,
 };
-use lumiface::face::{ChosenFace, Detection, PixelPoint, find_subject};
+use lumiface::face::{ChosenFace, FaceBox, PixelPoint, find_subject};
 use lumiface::io::{Picture, sha256_hex};
 use lumiface::maps::Size;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use support::faces::{Noise, found_however_turned, render, twenty_pictures};
+use support::faces::{
+    Noise, PeerFace, assert_as_peer, found_however_turned, golden_rows, named_as_seen, render,
+    twenty_pictures, write_pictures,
+};
 use tempfile::TempDir;
 
 /// Where the published weights are, and a folder that they were imported to.
@@ -58,17 +61,24 @@ fn numbers(value: &Value) -> Vec<f64> {
     value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
 }
 
-/// The edges as facenet-pytorch gives them: pixels counted from 1, both ends within the box.
-fn counted_edges(face: &Detection) -> [f64; 4] {
-    let bounds = face.bounds;
-    [bounds.left + 1.5, bounds.top + 1.5, bounds.right + 0.5, bounds.bottom + 0.5]
+/// A box as facenet-pytorch gives it: pixels counted from 1, both ends within.
+fn counted(bounds: FaceBox) -> FaceBox {
+    let FaceBox { left, top, right, bottom } = bounds;
+    FaceBox { left: left + 1.5, top: top + 1.5, right: right + 0.5, bottom: bottom + 0.5 }
 }
 
-fn iou(a: &[f64], b: &[f64]) -> f64 {
-    let side = |i: usize| (a[i + 2].min(b[i + 2]) - a[i].max(b[i])).max(0.0);
-    let area = |e: &[f64]| (e[2] - e[0]) * (e[3] - e[1]);
-    let both = side(0) * side(1);
-    both / (area(a) + area(b) - both)
+fn theirs(face: &Value) -> PeerFace {
+    let [left, top, right, bottom] = numbers(&face["edges"]).try_into().unwrap();
+    // Theirs count pixels from 1.
+    let point = |point: &Value| {
+        let place = numbers(point);
+        PixelPoint::new(place[0] - 1.0, place[1] - 1.0)
+    };
+    PeerFace {
+        bounds: FaceBox { left, top, right, bottom },
+        score: face["score"].as_f64().unwrap(),
+        points: face["landmarks"].as_array().unwrap().iter().map(point).collect(),
+    }
 }
 
 #[test]
@@ -81,62 +91,23 @@ fn twenty_pictures_give_facenet_pytorchs_boxes_and_landmarks() {
     assert_eq!(pictures.len(), 20);
     if blessing() {
         let folder = tempfile::tempdir().unwrap();
-        for (name, picture) in &pictures {
-            picture.write(&folder.path().join(format!("{name}.png"))).unwrap();
-        }
-        let said = peer("detect", folder.path());
-        let rows: Vec<Value> = pictures
-            .iter()
-            .map(|(name, picture)| {
-                let faces = &said[format!("{name}.png")];
-                json!({"name": name, "sha256": sha256_hex(&picture.data), "faces": faces})
-            })
-            .collect();
-        bless("pictures", &json!(rows));
+        write_pictures(&pictures, folder.path());
+        bless("pictures", &golden_rows(&pictures, &peer("detect", folder.path())));
     }
     let golden = golden("pictures");
     let golden = golden.as_array().unwrap();
+    assert_eq!(golden.len(), pictures.len());
     let detector = Detector::load(weights.path(), &Device::flex()).unwrap();
     let modules = Detector::load_modules(weights.path(), &Device::flex()).unwrap();
     let mut faces = 0;
-    for (number, ((name, picture), theirs)) in pictures.iter().zip(golden).enumerate() {
-        assert_eq!(theirs["name"], *name);
-        // Another processor may round a pixel otherwise; that moves no box by much.
-        let same = theirs["sha256"] == sha256_hex(&picture.data);
-        let name = if same {
-            name.to_string()
-        } else {
-            format!(
-                "{name}, another picture than facenet-pytorch saw (LUMIFACE_BLESS=1 asks it anew)"
-            )
-        };
-        let theirs = theirs["faces"].as_array().unwrap();
+    for (number, ((name, picture), golden)) in pictures.iter().zip(golden).enumerate() {
+        let name = named_as_seen(name, picture, golden);
+        let theirs: Vec<PeerFace> =
+            golden["faces"].as_array().unwrap().iter().map(theirs).collect();
         // The modules are slow; every third picture shows whether they do the same.
         let runs = if number % 3 == 0 { vec![&detector, &modules] } else { vec![&detector] };
         for detector in runs {
-            let ours = detector.detect(picture);
-            assert_eq!(ours.len(), theirs.len(), "{name}: {ours:?}");
-            for theirs in theirs {
-                let edges = numbers(&theirs["edges"]);
-                let (overlap, face) = ours
-                    .iter()
-                    .map(|face| (iou(&counted_edges(face), &edges), face))
-                    .max_by(|a, b| a.0.total_cmp(&b.0))
-                    .unwrap();
-                assert!(overlap >= 0.98, "{name}: {overlap} of {edges:?}");
-                let score = theirs["score"].as_f64().unwrap();
-                assert!((face.score - score).abs() < 1e-4, "{name}: {} {score}", face.score);
-                let landmarks = theirs["landmarks"].as_array().unwrap();
-                for (point, theirs) in face.landmarks.points().iter().zip(landmarks) {
-                    let theirs = numbers(theirs);
-                    // Theirs count pixels from 1.
-                    let theirs = PixelPoint::new(theirs[0] - 1.0, theirs[1] - 1.0);
-                    let off = point.distance_to(theirs);
-                    assert!(off <= 0.5, "{name}: {point:?}, facenet-pytorch {theirs:?}");
-                }
-            }
-            let areas: Vec<f64> = ours.iter().map(|face| face.bounds.area()).collect();
-            assert!(areas.is_sorted_by(|a, b| a >= b), "{name}: the largest first");
+            assert_as_peer(&name, &detector.detect(picture), &theirs, counted);
         }
         faces += theirs.len();
     }

@@ -9,12 +9,15 @@ mod support;
 use lumiface::face::{
     Detection, FaceBox, PixelPoint, Turn, YuNet, YuNetError, YuNetOptions, import_yunet,
 };
-use lumiface::io::{Picture, sha256_hex};
+use lumiface::io::Picture;
 use lumiface::maps::Size;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use support::faces::{Noise, found_however_turned, render, twenty_pictures};
+use support::faces::{
+    Noise, PeerFace, assert_as_peer, found_however_turned, golden_rows, named_as_seen, render,
+    twenty_pictures, write_pictures,
+};
 use tempfile::TempDir;
 
 /// The published network, and a folder that it was imported to.
@@ -40,9 +43,7 @@ fn golden_path() -> PathBuf {
 
 fn ask_opencv(onnx: &Path, pictures: &[(&str, Picture)]) {
     let folder = tempfile::tempdir().unwrap();
-    for (name, picture) in pictures {
-        picture.write(&folder.path().join(format!("{name}.png"))).unwrap();
-    }
+    write_pictures(pictures, folder.path());
     let python = std::env::var("LUMIFACE_PYTHON").unwrap_or_else(|_| "python3".into());
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/yunet_opencv.py");
     let YuNetOptions { score, overlap, .. } = at_one_size();
@@ -52,18 +53,11 @@ fn ask_opencv(onnx: &Path, pictures: &[(&str, Picture)]) {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", support::stderr(&output));
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let rows: Vec<Value> = pictures
-        .iter()
-        .map(|(name, picture)| {
-            let faces = &said[format!("{name}.png")];
-            json!({"name": name, "sha256": sha256_hex(&picture.data), "faces": faces})
-        })
-        .collect();
-    std::fs::write(golden_path(), format!("{}\n", json!(rows))).unwrap();
+    std::fs::write(golden_path(), format!("{}\n", golden_rows(pictures, &said))).unwrap();
 }
 
-/// Box, score and points of OpenCV's, whose positions count from the first pixel's outer edge.
-fn theirs(row: &Value) -> (FaceBox, f64, Vec<PixelPoint>) {
+/// A face of OpenCV's, whose positions count from the first pixel's outer edge.
+fn theirs(row: &Value) -> PeerFace {
     let row: Vec<f64> = row.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
     let bounds = FaceBox {
         left: row[0] - 0.5,
@@ -72,7 +66,7 @@ fn theirs(row: &Value) -> (FaceBox, f64, Vec<PixelPoint>) {
         bottom: row[1] + row[3] - 0.5,
     };
     let points = row[4..14].chunks(2).map(|p| PixelPoint::new(p[0] - 0.5, p[1] - 0.5));
-    (bounds, row[14], points.collect())
+    PeerFace { bounds, score: row[14], points: points.collect() }
 }
 
 #[test]
@@ -87,35 +81,14 @@ fn twenty_pictures_give_opencvs_boxes_and_landmarks() {
     let golden: Value = serde_json::from_slice(&std::fs::read(golden_path()).unwrap()).unwrap();
     let yunet = YuNet::load(folder.path()).unwrap();
     let mut faces = 0;
-    for ((name, picture), golden) in pictures.iter().zip(golden.as_array().unwrap()) {
-        assert_eq!(golden["name"], *name);
-        // Another processor may round a pixel otherwise; that moves no box by much.
-        let same = golden["sha256"] == sha256_hex(&picture.data);
-        let name = if same {
-            name.to_string()
-        } else {
-            format!("{name}, another picture than OpenCV saw (LUMIFACE_BLESS=1 asks it anew)")
-        };
-        let golden = golden["faces"].as_array().unwrap();
-        let ours = yunet.detect(picture, &at_one_size());
-        assert_eq!(ours.len(), golden.len(), "{name}: {ours:?}");
-        for row in golden {
-            let (bounds, score, points) = theirs(row);
-            let (overlap, face) = ours
-                .iter()
-                .map(|face| (face.bounds.iou(&bounds), face))
-                .max_by(|a, b| a.0.total_cmp(&b.0))
-                .unwrap();
-            assert!(overlap >= 0.98, "{name}: {overlap} of {bounds:?}");
-            assert!((face.score - score).abs() < 1e-4, "{name}: {} {score}", face.score);
-            for (point, theirs) in face.landmarks.points().iter().zip(points) {
-                let off = point.distance_to(theirs);
-                assert!(off <= 0.5, "{name}: {point:?}, OpenCV {theirs:?}");
-            }
-        }
-        let areas: Vec<f64> = ours.iter().map(|face| face.bounds.area()).collect();
-        assert!(areas.is_sorted_by(|a, b| a >= b), "{name}: the largest first");
-        faces += golden.len();
+    let golden = golden.as_array().unwrap();
+    assert_eq!(golden.len(), pictures.len());
+    for ((name, picture), golden) in pictures.iter().zip(golden) {
+        let name = named_as_seen(name, picture, golden);
+        let theirs: Vec<PeerFace> =
+            golden["faces"].as_array().unwrap().iter().map(theirs).collect();
+        assert_as_peer(&name, &yunet.detect(picture, &at_one_size()), &theirs, |bounds| bounds);
+        faces += theirs.len();
     }
     assert!(faces >= 50, "{faces} faces in all");
 }
@@ -191,6 +164,7 @@ fn a_mirrored_picture_has_its_faces_mirrored() {
     let mean = offsets.iter().sum::<f64>() / offsets.len() as f64;
     println!("{mean} px, {} points", offsets.len());
     assert!(offsets.len() >= 100, "{}", offsets.len());
+    // Half a pixel where positions count from the first pixel's edge.
     assert!(mean.abs() < 0.3, "{mean} pixels to the right");
 }
 

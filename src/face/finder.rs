@@ -1,7 +1,8 @@
 //! Which detector looks for faces, and what all of them do.
 
-use super::detector::{Detector, DetectorOptions, Turn, WeightsError};
+use super::detector::{Detector, DetectorOptions, WeightsError};
 use super::landmarks::Detection;
+use super::view::Turn;
 use super::yunet::{YuNet, YuNetError, YuNetOptions};
 use crate::config::{name_of, parse_name};
 use crate::io::Picture;

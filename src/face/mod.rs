@@ -14,9 +14,11 @@ mod finder;
 mod frontal;
 mod head_mask;
 mod landmarks;
+mod nms;
 mod pose;
 mod regions;
 mod similarity;
+mod view;
 mod warp;
 mod warped_rig;
 mod yunet;
@@ -24,7 +26,7 @@ mod yunet;
 pub use align::{Align, AlignError, AlignOptions, Alignment, FaceMaps, SIDES};
 pub use choose::{ChosenFace, DetectionView, albedo_picture, find_subject, largest_central};
 pub use detector::{
-    BurnNets, CpuNets, Detector, DetectorOptions, Features, Net, ONet, PNet, RNet, Scratch, Turn,
+    BurnNets, CpuNets, Detector, DetectorOptions, Features, Net, ONet, PNet, RNet, Scratch,
     WeightSet, WeightsError, WeightsRecord, import_weights, weights_folder,
 };
 pub use finder::{DetectorError, DetectorKind, FaceFinder};
@@ -33,5 +35,6 @@ pub use head_mask::{HeadMaskError, head_mask};
 pub use landmarks::{Detection, FaceBox, Landmarks, PixelPoint};
 pub use pose::{HeadPose, PoseError};
 pub use similarity::{ARCFACE_112, Fit, LandmarkError, Similarity, template};
+pub use view::Turn;
 pub use warp::Warp;
 pub use yunet::{YuNet, YuNetError, YuNetOptions, import_yunet};

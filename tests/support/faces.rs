@@ -1,9 +1,10 @@
 //! Pictures of rendered people for finding faces: the same bytes whenever they are made.
 
 use super::{lumiface, stderr};
-use lumiface::face::{FaceFinder, PixelPoint, Turn};
-use lumiface::io::{Picture, read_picture};
+use lumiface::face::{Detection, FaceBox, FaceFinder, PixelPoint, Turn};
+use lumiface::io::{Picture, read_picture, sha256_hex};
 use lumiface::maps::Size;
+use serde_json::{Value, json};
 use std::path::Path;
 
 /// Twenty pictures, 24 to 3000 pixels wide: one face or many, none, lit from several sides, dark, burnt
@@ -228,4 +229,70 @@ pub fn found_however_turned(finder: &dyn FaceFinder, upright: &Picture) -> [Pict
         assert!(off < 1e-3 && b.is_valid(), "{turn:?}: {b:?}");
         picture
     })
+}
+
+/// Pictures as files NAME.png.
+pub fn write_pictures(pictures: &[(&str, Picture)], folder: &Path) {
+    for (name, picture) in pictures {
+        picture.write(&folder.join(format!("{name}.png"))).unwrap();
+    }
+}
+
+/// What a peer said of each picture's file, with the picture's checksum.
+pub fn golden_rows(pictures: &[(&str, Picture)], said: &Value) -> Value {
+    let row = |(name, picture): &(&str, Picture)| {
+        let faces = &said[format!("{name}.png")];
+        json!({"name": name, "sha256": sha256_hex(&picture.data), "faces": faces})
+    };
+    pictures.iter().map(row).collect()
+}
+
+/// The picture's name, and whether it is not the one that the peer saw. Another processor may round a
+/// pixel otherwise; that moves no box by much.
+pub fn named_as_seen(name: &str, picture: &Picture, golden: &Value) -> String {
+    assert_eq!(golden["name"], name);
+    match golden["sha256"] == sha256_hex(&picture.data) {
+        true => name.to_string(),
+        false => {
+            format!("{name}, another picture than the peer saw (LUMIFACE_BLESS=1 asks it anew)")
+        }
+    }
+}
+
+/// A peer's face: its box as `counted` says it of ours, its landmarks as ours are.
+pub struct PeerFace {
+    pub bounds: FaceBox,
+    pub score: f64,
+    pub points: Vec<PixelPoint>,
+}
+
+/// Asserts that the same faces were found, and the largest comes first.
+pub fn assert_as_peer(
+    name: &str,
+    ours: &[Detection],
+    theirs: &[PeerFace],
+    counted: impl Fn(FaceBox) -> FaceBox,
+) {
+    assert_eq!(ours.len(), theirs.len(), "{name}: {ours:?}");
+    for theirs in theirs {
+        let (overlap, face) = ours
+            .iter()
+            .map(|face| (counted(face.bounds).iou(&theirs.bounds), face))
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+            .unwrap();
+        assert!(overlap >= 0.98, "{name}: {overlap} of {:?}", theirs.bounds);
+        assert!(
+            (face.score - theirs.score).abs() < 1e-4,
+            "{name}: {} {}",
+            face.score,
+            theirs.score
+        );
+        assert_eq!(theirs.points.len(), 5, "{name}");
+        for (point, theirs) in face.landmarks.points().iter().zip(&theirs.points) {
+            let off = point.distance_to(*theirs);
+            assert!(off <= 0.5, "{name}: {point:?}, the peer {theirs:?}");
+        }
+    }
+    let areas: Vec<f64> = ours.iter().map(|face| face.bounds.area()).collect();
+    assert!(areas.is_sorted_by(|a, b| a >= b), "{name}: the largest first");
 }

@@ -6,8 +6,9 @@
 use super::DetectorOptions;
 use super::engine::{Engine, Proposal, STRIDE};
 use super::nets::Net;
-use super::nms::{Edges, Overlap, suppress};
-use super::pyramid::{Level, Span, View, WINDOW, levels};
+use super::pyramid::{Level, WINDOW, levels};
+use crate::face::nms::{Edges, Overlap, suppress};
+use crate::face::view::{Span, View};
 use crate::maps::Size;
 
 /// A face in a view.

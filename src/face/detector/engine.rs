@@ -4,8 +4,9 @@
 use super::cpu::{CpuNets, Scratch};
 use super::kernels::Features;
 use super::nets::{BurnNets, Net};
-use super::pyramid::{Level, Span, View, spans};
+use super::pyramid::Level;
 use super::weights::WeightSet;
+use crate::face::view::{Span, View, spans};
 use crate::maps::Size;
 use burn::tensor::Device;
 use rayon::prelude::*;
@@ -167,7 +168,8 @@ fn proposals(out: &Features, tile: &Tile, least: f32) -> Vec<Proposal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::face::detector::pyramid::{Turn, levels};
+    use crate::face::detector::pyramid::levels;
+    use crate::face::view::Turn;
     use crate::io::Picture;
 
     fn picture(height: usize, width: usize) -> Picture {

@@ -20,22 +20,20 @@ mod cpu;
 mod engine;
 mod kernels;
 mod nets;
-pub(super) mod nms;
-pub(super) mod pyramid;
+mod pyramid;
 mod weights;
 
 pub use cpu::{CpuNets, Scratch};
 pub use kernels::Features;
 pub use nets::{BurnNets, Net, ONet, PNet, RNet};
-pub use pyramid::Turn;
 pub use weights::{WeightSet, WeightsError, WeightsRecord, import_weights, weights_folder};
 
 use crate::face::landmarks::{Detection, FaceBox, Landmarks, PixelPoint};
+use crate::face::view::{Turn, View};
 use crate::io::Picture;
 use burn::tensor::Device;
 use cascade::Face;
 use engine::Engine;
-use pyramid::View;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 

@@ -12,7 +12,7 @@
 //! (Wu, Peng and Yu 2023, "YuNet: a tiny millisecond-level face detector", and OpenCV's
 //! `FaceDetectorYN`.) These positions count from the outer edge of the first pixel, not from its centre.
 
-use crate::face::detector::nms::{Edges, Overlap, suppress};
+use crate::face::nms::{Edges, Overlap, suppress};
 use crate::maps::Size;
 
 /// Sides of the cells in pixels.

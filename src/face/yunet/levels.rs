@@ -6,7 +6,7 @@
 
 use super::YuNetOptions;
 use super::decode::MULTIPLE;
-use crate::face::detector::pyramid::{Span, View, spans};
+use crate::face::view::{Span, View, spans};
 use crate::maps::Size;
 
 /// Rows that are averaged at a time.

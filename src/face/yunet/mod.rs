@@ -23,19 +23,20 @@ mod weights;
 
 pub use weights::{YuNetError, import_yunet};
 
-use crate::face::detector::Turn;
-use crate::face::detector::pyramid::View;
 use crate::face::landmarks::{Detection, FaceBox, Landmarks, PixelPoint};
+use crate::face::view::{Turn, View};
 use crate::io::Picture;
 use crate::maps::Size;
 use decode::{Candidate, STRIDES, best, candidates, grid};
 use network::Network;
-use serde::{Deserialize, Serialize};
 use std::path::Path;
 
+/// A face of this score stands upright: of the rendered ones that were tried none was surer than 0.89 on
+/// its head or its side.
+const SURELY_UPRIGHT: f64 = 0.9;
+
 /// What counts as a face, and at which sizes a picture is looked at.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct YuNetOptions {
     /// A face's score is this or more, 0 to less than 1.
     pub score: f32,
@@ -49,10 +50,6 @@ pub struct YuNetOptions {
     /// Faces whose shorter side is less are left out, pixels.
     pub smallest_face: u32,
 }
-
-/// A face of this score stands upright: of the rendered ones that were tried none was surer than 0.89 on
-/// its head or its side.
-const SURELY_UPRIGHT: f64 = 0.9;
 
 impl Default for YuNetOptions {
     fn default() -> Self {

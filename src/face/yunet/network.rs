@@ -49,7 +49,8 @@ impl Network {
         };
         // rten works in a pool of its own. A worker of ours that waited for it would begin with another
         // picture meanwhile, and with the next within that, until its stack ends; a thread just waits.
-        let said = std::thread::scope(|scope| scope.spawn(run).join().expect("run on"));
+        let said =
+            std::thread::scope(|scope| scope.spawn(run).join().expect("no panic of the network's"));
         let mut said = said.into_iter();
         STRIDES.map(|stride| {
             let cells = grid(size, stride).area();
